@@ -1,0 +1,135 @@
+// Package predicate knows the predicate types: what each says, which fields it
+// must have, and how a policy sees it.
+//
+// A predicate arrives as a strictly read JSON value inside an
+// [attest.Statement]. [Decode] checks it against the type's field table and
+// returns [Facts]: what every type has in common and the chain needs (inputs,
+// outputs, a claimed time), and the whole predicate as a tree for expressions.
+// A predicate that lacks a required field, or has one of the wrong kind, is an
+// error and never an absence: the statement was made, and says nothing usable.
+//
+// Field tables drive all of it (decoding, the types that expressions are checked
+// against, the tables on the format pages), so that they cannot disagree.
+// Unknown fields that only inform are ignored; unknown constraints are refused,
+// and so is a field whose name is a known one's but for case, "_" or "-": it was
+// meant to say something.
+//
+// Writing goes the same way: [Encode] writes nothing that Decode would not read.
+package predicate
+
+import (
+	"time"
+
+	"github.com/pedigree-ml/pedigree/attest"
+)
+
+// The predicate types that have a decoder of their own.
+const (
+	TypeProvenance = "https://slsa.dev/provenance/v1"
+	TypeVSA        = "https://slsa.dev/verification_summary/v1"
+	TypeEvaluation = "https://pedigree-ml.github.io/evaluation/v0.1"
+	TypeApproval   = "https://pedigree-ml.github.io/approval/v0.1"
+)
+
+// Facts is what a decoded predicate says, as far as chains and policies use it.
+type Facts struct {
+	Type         string
+	BuildType    string    // SLSA provenance only
+	InvocationID string    // SLSA provenance only: shared by all outputs of one run
+	Claimed      time.Time // when the signer says it happened; zero if the type has no such field
+	Inputs       []Input
+	Outputs      []Output // SLSA provenance: the byproducts, i.e. every output of the run by name
+
+	// Approvals only.
+	Basis      []Basis
+	ValidUntil time.Time     // zero: no end
+	Conditions int           // how many conditions the approval carries
+	Policy     attest.Digest // the policy it was given under; zero: none named
+
+	// Tree is the predicate for expressions: nested map[string]any, []any,
+	// string, bool, int64, float64, time.Time. Fields that a type's table calls
+	// decimals are float64, so that policies compare numbers and not text. For a
+	// type without a table everything is as JSON has it: null is nil, an integer
+	// is int64 if it fits. A digest set is a map of one algorithm to its value.
+	Tree map[string]any
+}
+
+// An Input is one thing a step consumed.
+type Input struct {
+	Role     string // "" if the statement gives none
+	Name     string
+	URI      string
+	Digest   attest.Digest // zero if the statement gives none: an unpinned input
+	Observed bool          // false: the signer names it without having hashed it
+}
+
+// An Output is one thing a run produced, under the name the run gave it.
+type Output struct {
+	Name   string
+	Digest attest.Digest
+}
+
+// A Basis is one piece of evidence that an approval rests on: which payload,
+// found at which artifact.
+type Basis struct {
+	Payload  attest.Digest
+	Artifact attest.Digest
+}
+
+// A Kind is the kind of a field in a table.
+type Kind uint8
+
+// The kinds of fields. Decimals are written as strings and compared as numbers.
+const (
+	Any Kind = iota // whatever JSON allows
+	Text
+	Bool
+	Count   // an integer ≥ 0
+	Decimal // a string holding a decimal of at most 15 significant digits
+	Time    // RFC 3339, UTC
+	Digests // an in-toto digest set with one digest
+	Struct  // an object with the fields of its own table
+	List    // an array of Elem
+	Map     // an object with free names, of Elem
+)
+
+// String returns the kind as error messages and format pages name it.
+func (k Kind) String() string {
+	switch k {
+	case Any:
+		return "any"
+	case Text:
+		return "text"
+	case Bool:
+		return "boolean"
+	case Count:
+		return "count"
+	case Decimal:
+		return "decimal"
+	case Time:
+		return "time"
+	case Digests:
+		return "digest set"
+	case Struct:
+		return "object"
+	case List:
+		return "list"
+	case Map:
+		return "map"
+	}
+	return "unknown"
+}
+
+// A Field is one row of a type's table.
+type Field struct {
+	Name     string
+	Kind     Kind
+	Required bool
+	Fields   []Field  // of a Struct
+	Elem     *Field   // of a List or Map
+	OneOf    []string // of a Text: the only values; nil allows all
+	Closed   bool     // of a Struct: it holds constraints, so an unknown field is refused
+	Doc      string   // one clause, for the format page
+
+	inputs bool // of a List: its entries are a step's inputs, with a bound of their own
+}

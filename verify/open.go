@@ -1,0 +1,151 @@
+package verify
+
+import (
+	"slices"
+
+	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/attest/predicate"
+)
+
+// Open checks one bundle against the trusted keys and returns what it says. It
+// makes an [Opener] for one use; see [Opener.Open]. On error the Evidence is
+// zero: nothing of the bundle may be used, not even to explain the failure.
+func Open(bundle []byte, keys []attest.PublicKey) (Evidence, error) {
+	o, err := NewOpener(keys)
+	if err != nil {
+		return Evidence{}, err
+	}
+	return o.Open(bundle)
+}
+
+// An Opener opens bundles against one set of trusted keys. It holds no state
+// between bundles and may be used by many goroutines at once.
+type Opener struct {
+	keys   []pinnedKey    // by fingerprint, each key once
+	byHint map[string]int // index into keys
+}
+
+// NewOpener makes an Opener. A key that is listed twice counts once, whatever
+// file or name it came under. With no keys at all every bundle is a stranger's.
+// The error is E_KEY for a zero key.
+func NewOpener(keys []attest.PublicKey) (*Opener, error) {
+	o := &Opener{byHint: make(map[string]int, len(keys))}
+	sorted := slices.SortedFunc(slices.Values(keys), func(a, b attest.PublicKey) int {
+		return a.Fingerprint().Compare(b.Fingerprint())
+	})
+	for _, k := range sorted {
+		p, err := pin(k)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := o.byHint[p.hint]; ok {
+			continue
+		}
+		o.byHint[p.hint] = len(o.keys)
+		o.keys = append(o.keys, p)
+	}
+	return o, nil
+}
+
+// Open checks one bundle and returns what it says and who said it.
+//
+// In this order: size and shape ([attest.ParseBundle]); the signature, through
+// sigstore-go, with the hinted key first and then every other, because a hint is
+// not signed and may lie; then [attest.ParseStatement] on the signed bytes and
+// [predicate.Decode]. Which key verified decides the credential.
+//
+// The error is E_KEY_UNKNOWN if no trusted key made the signature, E_SIG_INVALID
+// if the bundle names a trusted key that did not, and otherwise what ParseBundle
+// or ParseStatement refused. A predicate that does not decode is no error here:
+// somebody trusted did sign it, and [Evidence.Facts] says that it is unusable.
+func (o *Opener) Open(bundle []byte) (Evidence, error) {
+	e, err := o.read(bundle)
+	if err != nil {
+		return Evidence{}, err
+	}
+	k, ok := o.hinted(e)
+	if !ok {
+		k, ok = o.unhinted(e)
+	}
+	if !ok {
+		return Evidence{}, o.stranger(e)
+	}
+	return believe(k.credential, e.payload)
+}
+
+// An envelope is a bundle of the right shape that nobody believes yet.
+type envelope struct {
+	payload     []byte
+	hint        string
+	certificate bool
+	entity      *entity // nil with a certificate
+}
+
+// read checks size and shape, and verifies nothing.
+func (o *Opener) read(b []byte) (*envelope, error) {
+	parsed, err := attest.ParseBundle(b)
+	if err != nil {
+		return nil, err
+	}
+	e := &envelope{payload: parsed.Payload, hint: parsed.KeyHint, certificate: parsed.Certificate != nil}
+	if e.certificate {
+		return e, nil
+	}
+	e.entity, err = newEntity(parsed)
+	return e, err
+}
+
+// hinted tries the one key that the bundle names.
+func (o *Opener) hinted(e *envelope) (pinnedKey, bool) {
+	i, ok := o.byHint[e.hint]
+	if !ok || e.certificate || !o.keys[i].signed(e) {
+		return pinnedKey{}, false
+	}
+	return o.keys[i], true
+}
+
+// unhinted tries every key that hinted has not tried.
+//
+// Bundles with a certificate end here: no identity but a key is trusted yet.
+// This, hinted and pin are where certificate identities will come in.
+func (o *Opener) unhinted(e *envelope) (pinnedKey, bool) {
+	if e.certificate {
+		return pinnedKey{}, false
+	}
+	for _, k := range o.keys {
+		if k.hint != e.hint && k.signed(e) {
+			return k, true
+		}
+	}
+	return pinnedKey{}, false
+}
+
+// stranger names the refusal of an envelope that no trusted key signed.
+func (o *Opener) stranger(e *envelope) error {
+	if e.certificate {
+		return attest.Refuse(attest.CodeKeyUnknown, "signed under a certificate; only keys are trusted")
+	}
+	if i, ok := o.byHint[e.hint]; ok {
+		return &attest.Refusal{
+			Code: attest.CodeSigInvalid, About: o.keys[i].credential.String(),
+			Why: "the bundle names this key, but neither it nor another trusted key made the signature",
+		}
+	}
+	return &attest.Refusal{Code: attest.CodeKeyUnknown, Why: "no trusted key made the signature", Next: "name the signer's key if it should be trusted"}
+}
+
+// attempts is what it costs to find out that nobody trusted signed a bundle.
+func (o *Opener) attempts() int { return max(1, len(o.keys)) }
+
+// believe reads what a credential verifiably signed.
+func believe(c Credential, payload []byte) (Evidence, error) {
+	s, err := attest.ParseStatement(payload)
+	if err != nil {
+		return Evidence{}, err
+	}
+	facts, err := predicate.Decode(s)
+	if err != nil {
+		facts = predicate.Facts{Type: s.PredicateType} // half-read facts must not count for anything
+	}
+	return Evidence{&evidence{id: ID{Payload: s.Payload, Credential: c}, statement: s, facts: facts, decodeErr: err}}, nil
+}

@@ -1,0 +1,34 @@
+// Package verify turns bundles that nobody trusts into a chain that somebody
+// signed.
+//
+// # One bundle
+//
+// [Open] takes a Sigstore bundle and the trusted keys, and gives [Evidence]: what
+// was said, and which key said it. Everything before the signature is about form
+// and decides nothing; everything after it reads the very bytes that were
+// signed, once, with a strict reader. Hints (a key id, an annotation, a media
+// type in a listing) order the work and choose nothing.
+//
+// # A chain
+//
+// [Walk] starts at a model, asks every [Source] what is attached to it, opens
+// that, and goes on with the inputs of those steps that its [Scope] admits, level
+// by level, each artifact once. The result, a [Chain], is a value: the same
+// evidence and the same gaps give the same chain, in whatever order and from
+// whichever source they came.
+//
+// # What was not seen
+//
+// "There is nothing" and "I could not look" are different answers, and the
+// difference survives to the end: whatever could not be looked at is a [Gap] at
+// the artifact whose evidence may be missing. Untrusted rubbish is a [Finding],
+// or merely counted; it can never be a reason to stop, or the cheapest attack
+// would be to attach rubbish.
+//
+// # Types as fences
+//
+// Only this package makes Evidence and Chains. An [attest.Statement] read from a
+// file is no Evidence, so code that judges models cannot be handed one by
+// mistake. The zero Evidence is about nothing and by nobody, the zero Chain has
+// no root, and no policy allows either.
+package verify

@@ -1,0 +1,241 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/attest/predicate"
+)
+
+// Scope says whose signatures count and which evidence leads further. A policy
+// makes it; the walk obeys it.
+type Scope struct {
+	// Keys are the trusted keys. Bundles that none of them signed are strangers'.
+	Keys []attest.PublicKey
+	// Follow lists the steps whose evidence extends the walk to its inputs.
+	Follow []Follow
+	Limits Limits
+}
+
+// Follow admits the inputs of evidence of one step, by the credentials that the
+// policy lets perform it. An empty BuildType admits every one; an empty By
+// admits nobody.
+type Follow struct {
+	PredicateType string
+	BuildType     string
+	By            []Credential
+}
+
+// Walk looks up the evidence about root in all sources, opens it, and follows
+// the inputs of what scope admits, until nothing is left or a limit is reached.
+//
+// The walk goes level by level, asks about the artifacts of a level concurrently
+// and visits each once, so diamonds cost nothing and cycles end. Evidence that
+// scope does not follow is kept (it may be a veto, or tell who must not approve)
+// but leads nowhere. What binds where: a statement binds to the artifact it was
+// found at if that is its subject, or if its subject is a file of that
+// artifact's manifest; else it is a finding, and binds nothing.
+//
+// It returns an error only for wrong arguments (E_USAGE, E_KEY) or if ctx ends
+// (E_INTERRUPTED, wrapping its error). What it could not look at is in the Chain
+// as gaps, also when Limits.Time is over.
+func Walk(ctx context.Context, root attest.Digest, sources []Source, scope Scope) (Chain, error) {
+	w, err := newWalk(root, sources, scope)
+	if err != nil {
+		return Chain{}, err
+	}
+	timed, cancel := context.WithTimeout(ctx, w.limits.Time)
+	defer cancel()
+	level := []attest.Digest{root}
+	for depth := 0; len(level) > 0; depth++ {
+		if level, err = w.level(ctx, timed, level, depth); err != nil {
+			return Chain{}, err
+		}
+	}
+	return w.chain(), nil
+}
+
+// A walk is one call of Walk. Only look runs concurrently; everything else is
+// one goroutine's.
+type walk struct {
+	root    attest.Digest
+	sources []Source
+	opener  *Opener
+	limits  Limits
+	left    budget
+	follow  map[string][]admission // by predicate type
+	cpu     chan struct{}          // one token per bundle being opened
+
+	nodes     map[attest.Digest]*node
+	edges     []Edge
+	next      map[attest.Digest]bool // the next level
+	strangers int
+	findings  []Finding
+	unseen    []Finding
+}
+
+// A node is an Artifact in the making, with what only the chain needs.
+type node struct {
+	Artifact
+	depth int
+}
+
+type admission struct {
+	buildType string
+	by        map[Credential]bool
+}
+
+func newWalk(root attest.Digest, sources []Source, scope Scope) (*walk, error) {
+	if root.IsZero() {
+		return nil, attest.Refuse(attest.CodeUsage, "no artifact to start at")
+	}
+	// With nobody to ask, "nothing is attached" would be an answer nobody gave.
+	if len(sources) == 0 || slices.Contains(sources, nil) {
+		return nil, attest.Refuse(attest.CodeUsage, "no source of evidence, or a nil one")
+	}
+	limits, err := scope.Limits.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	opener, err := NewOpener(scope.Keys)
+	if err != nil {
+		return nil, err
+	}
+	w := &walk{
+		root: root, sources: sources, opener: opener, limits: limits, left: newBudget(limits),
+		follow: map[string][]admission{}, cpu: make(chan struct{}, openers()),
+		nodes: map[attest.Digest]*node{},
+	}
+	for _, f := range scope.Follow {
+		a := admission{buildType: f.BuildType, by: make(map[Credential]bool, len(f.By))}
+		for _, c := range f.By {
+			a.by[c] = true
+		}
+		w.follow[f.PredicateType] = append(w.follow[f.PredicateType], a)
+	}
+	return w, nil
+}
+
+// level visits the artifacts of one level, sorted, and returns the next level,
+// sorted. ctx is the caller's, timed is ctx with the walk's own deadline.
+func (w *walk) level(ctx, timed context.Context, level []attest.Digest, depth int) ([]attest.Digest, error) {
+	w.next = map[attest.Digest]bool{}
+	for _, d := range level {
+		w.nodes[d] = &node{Artifact: Artifact{Digest: d}, depth: depth}
+	}
+	if depth > w.limits.Depth {
+		w.leave(level, attest.CodeChainDepth)
+		return nil, nil
+	}
+	for todo := range slices.Chunk(level, batch) {
+		if timed.Err() != nil || w.left.spent() {
+			w.leave(todo, attest.CodeLimit)
+		} else {
+			for _, v := range w.look(timed, todo) {
+				w.settle(timed, v)
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, &attest.Refusal{Code: attest.CodeInterrupted, Why: "the walk was stopped", Err: err}
+		}
+	}
+	out := make([]attest.Digest, 0, len(w.next))
+	for d := range w.next {
+		out = append(out, d)
+	}
+	slices.SortFunc(out, attest.Digest.Compare)
+	return out, nil
+}
+
+// leave marks artifacts that nobody looked at.
+func (w *walk) leave(ds []attest.Digest, code attest.Code) {
+	for _, d := range ds {
+		w.gap(d, code)
+	}
+}
+
+// gap notes at an artifact of the chain that evidence about it may be missing.
+func (w *walk) gap(d attest.Digest, code attest.Code) {
+	n := w.nodes[d]
+	g := Gap{Code: code, Artifact: d}
+	if !slices.Contains(n.Gaps, g) {
+		n.Gaps = append(n.Gaps, g)
+	}
+}
+
+// find notes a remark for people.
+func (w *walk) find(artifact, manifest attest.Digest, err error) {
+	w.findings = append(w.findings, Finding{Artifact: artifact, Manifest: manifest, Err: err})
+}
+
+// extend follows one piece of evidence about d to its inputs, if scope admits it.
+func (w *walk) extend(d attest.Digest, e Evidence) {
+	facts, err := e.Facts()
+	if err != nil {
+		// Evidence that says nothing usable leads nowhere, and that is for a policy to
+		// judge. Evidence that says too much to be read is a limit reached.
+		if c := attest.RefusalCode(err); (c == attest.CodeChainFanout || c == attest.CodeLimit) && w.admits(e, nil) {
+			w.gap(d, c)
+		}
+		return
+	}
+	if !w.admits(e, &facts) {
+		return
+	}
+	// All or nothing: which thousand of a million inputs are looked at must not be
+	// the signer's choice.
+	if len(facts.Inputs) > w.limits.Inputs {
+		w.gap(d, attest.CodeChainFanout)
+		return
+	}
+	for _, in := range facts.Inputs {
+		if in.Digest.IsZero() {
+			continue // unpinned: there is no artifact to go to, and a policy will say so
+		}
+		if w.nodes[in.Digest] == nil && !w.next[in.Digest] {
+			if w.left.artifacts <= 0 {
+				w.gap(d, attest.CodeLimit)
+				continue
+			}
+			w.left.artifacts--
+			w.next[in.Digest] = true
+		}
+		w.edges = append(w.edges, Edge{From: d, To: in.Digest, Role: in.Role, Evidence: e.ID()})
+	}
+}
+
+// admits reports whether scope lets e extend the walk. Without facts the build
+// type is not known, and any is taken for possible.
+func (w *walk) admits(e Evidence, facts *predicate.Facts) bool {
+	for _, a := range w.follow[e.PredicateType()] {
+		if (a.buildType == "" || facts == nil || a.buildType == facts.BuildType) && a.by[e.ID().Credential] {
+			return true
+		}
+	}
+	return false
+}
+
+// code gives a source's error its code. Errors without one say only that the
+// source could not be asked.
+func code(err error) attest.Code {
+	if c := attest.RefusalCode(err); c != "" {
+		return c
+	}
+	return attest.CodeRegUnavailable
+}
+
+// absent reports whether a source looked and knows that a thing is not there.
+// Of several errors in one, all must say so: that one mirror has nothing proves
+// nothing about the one that did not answer.
+func absent(err error) bool {
+	if err == nil || err == attest.ErrAbsent {
+		return err != nil
+	}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		errs := many.Unwrap()
+		return len(errs) > 0 && !slices.ContainsFunc(errs, func(e error) bool { return !absent(e) })
+	}
+	return absent(errors.Unwrap(err))
+}

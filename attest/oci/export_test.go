@@ -1,0 +1,4 @@
+package oci
+
+// SetLimit lowers how many attestations of one artifact r lists.
+func SetLimit(r *Repository, n int) { r.limit = n }

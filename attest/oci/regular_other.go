@@ -1,0 +1,5 @@
+//go:build !unix
+
+package oci
+
+const openFlags = 0

@@ -1,0 +1,261 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/verify"
+)
+
+// Evaluate judges a verified chain at the given times. It always returns a
+// Verdict, and all requirements are worked out whatever the first answer is.
+func (p *Policy) Evaluate(c verify.Chain, t Times) *Verdict {
+	return p.evaluate(c, t, "")
+}
+
+func (p *Policy) evaluate(c verify.Chain, t Times, except string) *Verdict {
+	if p == nil || p.doc == nil || len(p.doc.steps) == 0 || c.Root().IsZero() {
+		return nothingToJudge(c, t)
+	}
+	ev := newEvaluator(p, c, t)
+	ev.except = except
+	ev.bind()
+	return ev.verdict()
+}
+
+// nothingToJudge is the answer where there is no policy or no chain.
+func nothingToJudge(c verify.Chain, t Times) *Verdict {
+	return &Verdict{
+		Artifact: c.Root(), At: t.At.UTC(), Known: t.Known.UTC(),
+		Requirements: []Requirement{{Step: "policy", Artifact: c.Root(), Reasons: []Reason{{Code: attest.CodePolicyVacuous, Why: "no policy or no chain to judge"}}}},
+	}
+}
+
+// skew is how far two honest clocks may differ (design of the time rules in
+// docs/policy.md, "Time").
+const skew = 5 * time.Minute
+
+// maxLag is how much earlier than it was first seen a statement may claim to be.
+const maxLag = 24 * time.Hour
+
+// An evaluator works out one verdict. It is used once, by one goroutine.
+type evaluator struct {
+	p      *Policy
+	d      *document
+	chain  verify.Chain
+	t      Times
+	except string // a step that is left out: the approval that somebody considers
+
+	records  map[attest.Digest][]*record
+	payloads map[predicate.Basis]*record // the same, by what an approval names
+	gaps     bool                        // something, somewhere in the chain, could not be seen
+
+	// binding is true while it is worked out which artifacts play which step. In
+	// that pass notBy, basis and sameRun, which ask about those artifacts, are
+	// left out; so at least the right artifacts are bound, and at worst more, of
+	// which the second pass then demands more.
+	binding bool
+	memo    map[key]*result
+	active  map[key]bool
+	bound   map[string]map[attest.Digest]Status // by step: which artifacts play it, and how surely
+	roles   map[stepRole]map[attest.Digest]bool // by step and role: what was taken there
+	taken   map[stepRole]*taken
+	growing map[string]bool // steps that unseen evidence may bind further artifacts to
+}
+
+// A key names one requirement: a step, of one artifact.
+type key struct {
+	step     string
+	artifact attest.Digest
+}
+
+// A record is one piece of evidence by a principal of the policy.
+type record struct {
+	e         verify.Evidence
+	id        verify.ID
+	artifact  attest.Digest
+	principal *principal
+	facts     predicate.Facts
+	err       error // why the predicate does not decode
+}
+
+func (r *record) claimed() time.Time { return r.facts.Claimed }
+
+func newEvaluator(p *Policy, c verify.Chain, t Times) *evaluator {
+	if t.Known.IsZero() {
+		t.Known = t.At // as the time rules have it, and never "nothing is known"
+	}
+	ev := &evaluator{
+		p: p, d: p.doc, chain: c, t: t,
+		records:  map[attest.Digest][]*record{},
+		payloads: map[predicate.Basis]*record{},
+		memo:     map[key]*result{},
+		active:   map[key]bool{},
+		bound:    map[string]map[attest.Digest]Status{},
+		roles:    map[stepRole]map[attest.Digest]bool{},
+		taken:    map[stepRole]*taken{},
+	}
+	for _, d := range c.Artifacts() {
+		node := c.Artifact(d)
+		ev.gaps = ev.gaps || node.Gapped()
+		for _, e := range node.Evidence {
+			if r := ev.record(d, e); r != nil {
+				ev.records[d] = append(ev.records[d], r)
+				if b := (predicate.Basis{Payload: r.id.Payload, Artifact: d}); ev.payloads[b] == nil {
+					ev.payloads[b] = r // in the order of identities: the first of several signers
+				}
+			}
+		}
+	}
+	return ev
+}
+
+// record returns the evidence if it counts at all: by a principal, and not first
+// seen after the moment up to which things are known.
+func (ev *evaluator) record(d attest.Digest, e verify.Evidence) *record {
+	principal := ev.d.byCredential[e.ID().Credential]
+	if principal == nil || !e.Seen().IsZero() && e.Seen().After(ev.t.Known) {
+		return nil
+	}
+	facts, err := e.Facts()
+	return &record{e: e, id: e.ID(), artifact: d, principal: principal, facts: facts, err: err}
+}
+
+// of reports whether the record is evidence of the step, by whomever.
+func (r *record) of(s *step) bool {
+	if r.e.PredicateType() != s.predicate {
+		return false
+	}
+	// A provenance that does not decode may be of any build type.
+	return s.buildType == "" || r.err != nil || r.facts.BuildType == s.buildType
+}
+
+// gapped reports whether evidence about d may be missing.
+func (ev *evaluator) gapped(d attest.Digest) bool { return ev.chain.Artifact(d).Gapped() }
+
+// bind works out which artifacts play which step, until nothing is added.
+func (ev *evaluator) bind() {
+	ev.binding = true
+	root := ev.chain.Root()
+	var queue []key
+	take := func(name string, d attest.Digest) {
+		st := ev.satisfies(ev.d.step(name), d).status
+		if st == Fail {
+			return
+		}
+		if ev.bound[name] == nil {
+			ev.bound[name] = map[attest.Digest]Status{}
+		}
+		if _, known := ev.bound[name][d]; !known {
+			ev.bound[name][d] = st
+			queue = append(queue, key{name, d})
+		}
+	}
+	for _, name := range ev.d.artifact {
+		take(name, root)
+	}
+	for visited := map[key]bool{}; ; {
+		if len(queue) == 0 { // not on every level: a chain may have thousands
+			for _, s := range ev.d.steps {
+				if !s.produces() {
+					for _, d := range ev.targets(s) {
+						queue = append(queue, key{s.name, d})
+					}
+				}
+			}
+			queue = slices.DeleteFunc(queue, func(k key) bool { return visited[k] })
+		}
+		if len(queue) == 0 {
+			break
+		}
+		pending := queue
+		queue = nil
+		for _, k := range pending {
+			if visited[k] {
+				continue
+			}
+			visited[k] = true
+			for _, c := range ev.satisfies(ev.d.step(k.step), k.artifact).selected {
+				ev.takeInputs(k.step, c, take)
+			}
+		}
+	}
+	ev.growing = ev.grows()
+	ev.binding = false
+	ev.memo = map[key]*result{}
+}
+
+// takeInputs notes what a selected candidate took, and binds what it took
+// through a from line.
+func (ev *evaluator) takeInputs(name string, c *candidate, take func(string, attest.Digest)) {
+	for _, cl := range c.claims {
+		role := stepRole{name, cl.input.Role}
+		if ev.roles[role] == nil {
+			ev.roles[role] = map[attest.Digest]bool{}
+		}
+		ev.roles[role][cl.input.Digest] = true
+		for _, from := range cl.line.from {
+			take(from, cl.input.Digest)
+		}
+	}
+}
+
+// targets returns the artifacts that a step is about, sorted.
+func (ev *evaluator) targets(s *step) []attest.Digest {
+	if s.about == aboutArtifact {
+		return []attest.Digest{ev.chain.Root()}
+	}
+	return sortedDigests(ev.bound[s.about])
+}
+
+func sortedDigests[V any](m map[attest.Digest]V) []attest.Digest {
+	out := make([]attest.Digest, 0, len(m))
+	for d := range m {
+		out = append(out, d)
+	}
+	slices.SortFunc(out, attest.Digest.Compare)
+	return out
+}
+
+// sortRecords orders records by identity: the order of everything that is
+// reported about them.
+func sortRecords(rs []*record) {
+	slices.SortFunc(rs, func(a, b *record) int {
+		return cmp.Or(a.id.Compare(b.id), a.artifact.Compare(b.artifact))
+	})
+}
+
+// grows returns the steps to which evidence that could not be seen may bind
+// further artifacts: those from which a gapped artifact may take its inputs, and
+// so on backwards.
+func (ev *evaluator) grows() map[string]bool {
+	out := map[string]bool{}
+	var open func(s *step)
+	open = func(s *step) {
+		for _, l := range s.inputs {
+			for _, name := range l.from {
+				if !out[name] {
+					out[name] = true
+					open(ev.d.step(name))
+				}
+			}
+		}
+		for _, o := range ev.d.steps {
+			if o.about == s.name && out[s.name] {
+				open(o)
+			}
+		}
+	}
+	for _, name := range ev.d.artifact {
+		out[name] = out[name] || ev.gapped(ev.chain.Root())
+	}
+	for _, s := range ev.d.steps {
+		if out[s.name] || slices.ContainsFunc(ev.played(s), ev.gapped) {
+			open(s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,113 @@
+// Package policy decides whether a verified chain is good enough, and says why.
+//
+// A policy states, step by step, who may do what with which inputs, how many
+// must agree, and which numbers an evaluation must show. What is true of the
+// graph (who, from where, how many, how old) is written in strict YAML; what is
+// true of one predicate is an expression in CEL. [Load] checks all of it before
+// anything is judged: a policy with a mistake does not load, because a rule that
+// is skipped is a rule that allows.
+//
+// [Policy.Evaluate] takes a [verify.Chain], which only package verify makes, and
+// returns a [Verdict]. It reads no clock, no file and no network: the same
+// policy, chain and times give the same bytes.
+//
+// # Three answers
+//
+// Every requirement is passed, failed or unknown. ALLOW needs all passed; one
+// failure is a DENY; the rest is UNDECIDED. A failure is final only if nothing
+// that the walk could not see would mend it, and a pass counts only if nothing
+// unseen could break it. Nothing to check is never a pass: an empty "for all",
+// a policy without steps, a missing field and a costly expression all refuse.
+package policy
+
+import (
+	"time"
+
+	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/verify"
+)
+
+// A Policy is a loaded, checked and resolved policy. Only Load makes one; the
+// zero Policy denies everything.
+type Policy struct {
+	doc      *document
+	resolved []byte
+	digest   attest.Digest
+}
+
+// Name returns metadata.name.
+func (p *Policy) Name() string { return p.doc.name }
+
+// Version returns metadata.version.
+func (p *Policy) Version() int { return p.doc.version }
+
+// Expires returns the time after which the policy judges nothing.
+func (p *Policy) Expires() time.Time { return p.doc.expires }
+
+// Digest returns the SHA-256 of the resolved policy: its name in verdicts,
+// summaries and approvals. It covers the keys' contents and every default, so
+// two policies with one digest judge alike.
+func (p *Policy) Digest() attest.Digest { return p.digest }
+
+// Resolved returns the policy with everything inlined, as canonical JSON.
+func (p *Policy) Resolved() []byte { return p.resolved }
+
+// Evidence returns the further repositories the policy names.
+func (p *Policy) Evidence() []attest.Repository { return p.doc.evidence }
+
+// Scope returns what a walk needs to know: whose signatures count, whose
+// evidence leads further, and the limits.
+func (p *Policy) Scope() verify.Scope {
+	s := verify.Scope{Limits: p.doc.limits.walk}
+	for _, pr := range p.doc.principals {
+		s.Keys = append(s.Keys, pr.keys...)
+	}
+	for _, st := range p.doc.steps {
+		f := verify.Follow{PredicateType: st.predicate, BuildType: st.buildType}
+		for _, name := range st.by {
+			f.By = append(f.By, p.doc.principal(name).credentials...)
+		}
+		s.Follow = append(s.Follow, f)
+	}
+	return s
+}
+
+// StepNames returns the policy's steps in the order they are written.
+func (p *Policy) StepNames() []string {
+	var out []string
+	for _, s := range p.doc.steps {
+		out = append(out, s.name)
+	}
+	return out
+}
+
+// StepPredicate returns the predicate type of a step, and whether there is one
+// of that name.
+func (p *Policy) StepPredicate(name string) (string, bool) {
+	if s := p.doc.step(name); s != nil {
+		return s.predicate, true
+	}
+	return "", false
+}
+
+// Times says when a question is asked and what is known by then.
+type Times struct {
+	// At is the moment the chain is judged at: expiry and ages refer to it.
+	At time.Time
+	// Known is the moment up to which evidence counts: what was first seen later
+	// does not exist. Evidence without an authenticated time exists always.
+	Known time.Time
+}
+
+// ApprovalSteps returns the steps whose evidence is an approval, in the policy's
+// order.
+func (p *Policy) ApprovalSteps() []string {
+	var out []string
+	for _, s := range p.doc.steps {
+		if s.predicate == predicate.TypeApproval {
+			out = append(out, s.name)
+		}
+	}
+	return out
+}

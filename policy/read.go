@@ -1,0 +1,243 @@
+package policy
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/verify"
+)
+
+// The first two lines of every policy.
+const (
+	apiVersion = "pedigree-ml.github.io/v1"
+	kindPolicy = "Policy"
+)
+
+// A ReadFile returns the content of a file that a policy names, such as a key.
+// The path is as written in the policy; the caller decides what it is relative
+// to and where it may not lead.
+type ReadFile func(path string) ([]byte, error)
+
+// documentReader turns the YAML tree into a document.
+type documentReader struct {
+	reader
+	files ReadFile
+	doc   *document
+	cel   *compiler
+	raw   map[string]*yaml.Node // each step's mapping, for `like`
+}
+
+func (r *documentReader) read(root *yaml.Node) {
+	f := r.fields(root, "the policy",
+		policyKeys,
+		[]string{"status", "contexts", "policies", "lists", "revocation", "roots", "trust"})
+	r.constant(root, f["apiVersion"], "apiVersion", apiVersion)
+	r.constant(root, f["kind"], "kind", kindPolicy)
+	if r.need(root, f, "metadata") {
+		r.metadata(f["metadata"])
+	}
+	if f["evidence"] != nil {
+		r.evidence(f["evidence"])
+	}
+	if n := f["unsafeTime"]; n != nil {
+		if r.doc.unsafeTime = r.text(n, "unsafeTime") == "claimed"; !r.doc.unsafeTime {
+			r.parse(n, "unsafeTime: the only value is claimed")
+		}
+	}
+	if f["limits"] != nil {
+		r.limits(f["limits"])
+	}
+	if n := f["sharedFiles"]; n != nil {
+		r.doc.sharedFiles = r.digests(n, "sharedFiles")
+	}
+	if f["principals"] != nil {
+		r.principals(f["principals"])
+	}
+	if f["steps"] == nil || len(f["steps"].Content) == 0 {
+		r.problem(at(root), attest.CodePolicyVacuous, "no steps: a policy that asks for nothing proves nothing")
+		return
+	}
+	r.need(root, f, "principals")
+	r.steps(f["steps"])
+	if r.need(root, f, "artifact") {
+		r.doc.artifact, r.doc.artifactPos = r.texts(f["artifact"], "artifact"), at(f["artifact"])
+		if len(r.doc.artifact) == 0 {
+			r.problem(r.doc.artifactPos, attest.CodePolicyVacuous, "artifact names no step: nothing would be judged")
+		}
+	}
+	if f["deny"] != nil {
+		r.denials(f["deny"])
+	}
+}
+
+func (r *documentReader) need(parent *yaml.Node, f map[string]*yaml.Node, key string) bool {
+	if f[key] == nil {
+		r.parse(parent, "%q is missing", key)
+		return false
+	}
+	return true
+}
+
+func (r *documentReader) constant(root, n *yaml.Node, key, want string) {
+	if n == nil {
+		r.parse(root, "%q is missing; it is %s", key, want)
+	} else if n.Value != want {
+		r.parse(n, "%s is %q, this version reads %s", key, n.Value, want)
+	}
+}
+
+func (r *documentReader) metadata(n *yaml.Node) {
+	f := r.fields(n, "metadata", metadataKeys, []string{"notBefore"})
+	if r.need(n, f, "name") {
+		if r.doc.name = r.text(f["name"], "metadata.name"); r.doc.name != "" && !namePattern.MatchString(r.doc.name) {
+			r.parse(f["name"], "metadata.name: letters, digits, - and _, beginning with a letter")
+		}
+	}
+	if r.need(n, f, "version") {
+		r.doc.version = int(r.integer(f["version"], "metadata.version", 1, math.MaxInt32))
+	}
+	if f["description"] != nil {
+		r.doc.description = r.text(f["description"], "metadata.description")
+	}
+	if f["expires"] == nil {
+		r.problem(at(n), attest.CodePolicyExpired, "metadata.expires is missing: a policy without an end is judged by for ever, whatever is learned later")
+		return
+	}
+	r.doc.expires = r.time(f["expires"], "metadata.expires")
+}
+
+func (r *documentReader) evidence(n *yaml.Node) {
+	if n.Kind != yaml.SequenceNode {
+		r.parse(n, "evidence must be a list of repositories")
+		return
+	}
+	for _, s := range r.texts(n, "evidence") {
+		repo, err := attest.ParseRepository(s)
+		if err != nil {
+			r.parse(n, "evidence: %v", err)
+			continue
+		}
+		r.doc.evidence = append(r.doc.evidence, repo)
+	}
+}
+
+func (r *documentReader) limits(n *yaml.Node) {
+	f := r.fields(n, "limits", limitKeys, nil)
+	w := &r.doc.limits.walk
+	for _, l := range []struct {
+		key  string
+		most int64
+		set  func(int64)
+	}{
+		{"depth", 1 << 16, func(v int64) { w.Depth = int(v) }},
+		{"attestationsPerArtifact", 1 << 20, func(v int64) { w.PerArtifact = int(v) }},
+		{"attestations", 1 << 24, func(v int64) { w.Attestations = int(v) }},
+		{"bytes", 1 << 40, func(v int64) { w.Bytes = v }},
+		{"inputs", predicate.MaxInputs, func(v int64) { w.Inputs = int(v) }},
+		{"celCost", 1 << 32, func(v int64) { r.doc.limits.celCost = uint64(v) }},
+	} {
+		if f[l.key] != nil {
+			l.set(r.integer(f[l.key], "limits."+l.key, 1, l.most))
+		}
+	}
+	if f["time"] != nil {
+		w.Time = r.duration(f["time"], "limits.time")
+	}
+}
+
+// kinds of principals.
+var principalKinds = []string{"human", "workload", "agent"}
+
+func (r *documentReader) principals(n *yaml.Node) {
+	names, values := r.entries(n, "principals")
+	for i, name := range names {
+		p := &principal{name: name.Value, pos: at(name)}
+		f := r.fields(values[i], "principal "+p.name, principalKeys, []string{"roles"})
+		if r.need(values[i], f, "kind") {
+			if p.kind = r.text(f["kind"], "kind"); !slices.Contains(principalKinds, p.kind) {
+				r.parse(f["kind"], "kind is one of %s", strings.Join(principalKinds, ", "))
+			}
+		}
+		if r.need(values[i], f, "credentials") {
+			r.credentials(p, f["credentials"])
+		}
+		r.doc.principals = append(r.doc.principals, p)
+		r.doc.byPrincipal[p.name] = p
+	}
+}
+
+func (r *documentReader) credentials(p *principal, n *yaml.Node) {
+	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
+		r.parse(n, "principal %s needs a list of credentials", p.name)
+		return
+	}
+	for _, c := range n.Content {
+		f := r.fields(c, "a credential", credentialKeys, []string{"identity", "issuer", "subject", "spiffe", "san", "from", "until", "compromisedSince"})
+		if f["key"] == nil {
+			r.parse(c, "a credential is {key: FILE}")
+			continue
+		}
+		key, ok := r.key(f["key"])
+		if !ok {
+			continue
+		}
+		cred := verify.KeyCredential(key)
+		if other := r.doc.byCredential[cred]; other != nil {
+			r.parse(c, "the key %s is a credential of %s already: one signature would count as two principals'", cred, other.name)
+			continue
+		}
+		r.doc.byCredential[cred] = p
+		p.keys, p.credentials = append(p.keys, key), append(p.credentials, cred)
+	}
+}
+
+func (r *documentReader) key(n *yaml.Node) (attest.PublicKey, bool) {
+	s := r.text(n, "key")
+	if s == "" {
+		return attest.PublicKey{}, false
+	}
+	pem := []byte(s)
+	if !strings.HasPrefix(s, "-----BEGIN ") {
+		var err error
+		if pem, err = r.files(s); err != nil {
+			r.parse(n, "key %s: %v", s, err)
+			return attest.PublicKey{}, false
+		}
+	}
+	k, err := attest.ParsePublicKey(pem)
+	if err != nil {
+		r.parse(n, "key %.60q: %v", s, err)
+		return attest.PublicKey{}, false
+	}
+	return k, true
+}
+
+func (r *documentReader) denials(n *yaml.Node) {
+	for _, d := range r.list(n) {
+		f := r.fields(d, "deny", denyKeys, []string{"list", "by", "threshold", "maxAge"})
+		out := &denial{pos: at(d)}
+		if r.need(d, f, "artifacts") {
+			if out.artifacts = r.digests(f["artifacts"], "artifacts"); len(out.artifacts) == 0 {
+				r.parse(f["artifacts"], "deny: no artifacts")
+			}
+		}
+		if r.need(d, f, "reason") {
+			out.reason = r.text(f["reason"], "reason")
+		}
+		if f["acknowledgeAbsence"] != nil {
+			out.acknowledge = r.text(f["acknowledgeAbsence"], "acknowledgeAbsence")
+		} else {
+			r.parse(d, "deny rests on nothing denied being hidden; say why that is acceptable: acknowledgeAbsence: \"…\"")
+		}
+		r.doc.deny = append(r.doc.deny, out)
+	}
+}
+
+// defaultCELCost is the cost at which an expression is cut off. The rules of the
+// templates cost under 200; 100,000 units take well under 100 ms here.
+const defaultCELCost = 100_000

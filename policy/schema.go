@@ -1,0 +1,171 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
+
+// Schema returns a JSON Schema (draft 2020-12) of the policy language, with a
+// final line feed: for editors, which then complete keys, show what they mean
+// and mark mistakes while somebody types. It is made of the lists of keys that
+// the strict reader uses.
+//
+// What Load accepts the schema accepts. Not the reverse: names that nothing
+// defines, expressions, steps that nothing reaches and YAML's own pitfalls are
+// for Load alone. The error is that of encoding, which does not happen.
+func Schema() ([]byte, error) {
+	defs := schema{}
+	for _, p := range languageParts() {
+		if p.name != partPolicy {
+			defs[p.name] = p.schema()
+		}
+	}
+	root := languageParts()[0].schema()
+	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	root["$id"] = "https://pedigree-ml.github.io/v1/policy.schema.json"
+	root["title"] = "Pedigree policy"
+	root["$defs"] = defs
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b) // it sorts the keys of maps: the same bytes every time
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(root); err != nil {
+		return nil, fmt.Errorf("writing the schema: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// A schema is a JSON Schema, or a part of one.
+type schema map[string]any
+
+// The parts of the language: each is a mapping with its own keys.
+const (
+	partPolicy     = "policy"
+	partMetadata   = "metadata"
+	partLimits     = "limits"
+	partPrincipal  = "principal"
+	partCredential = "credential"
+	partStep       = "step"
+	partInput      = "input"
+	partRule       = "rule"
+	partDeny       = "deny"
+)
+
+// A part is one kind of mapping: the keys that the reader knows, and what must
+// be there beyond that.
+type part struct {
+	name string
+	doc  string
+	keys []string
+	more schema
+}
+
+// languageParts lists all parts, the whole policy first.
+func languageParts() []part {
+	needs := func(keys ...string) schema { return schema{"required": keys} }
+	return []part{
+		{partPolicy, "What a model's chain of signed records must show.", policyKeys, needs("apiVersion", "kind", "metadata", "artifact", "principals", "steps")},
+		{partMetadata, "The policy's name, version and end.", metadataKeys, needs("name", "version", "expires")},
+		{partLimits, "How far the walk looks. What lies beyond counts as unseen.", limitKeys, schema{}},
+		{partPrincipal, "A person, an automated system or a software agent.", principalKeys, needs("kind", "credentials")},
+		{partCredential, "What a principal signs with.", credentialKeys, needs("key")},
+		{partStep, "One row of the pipeline. A step makes an artifact or, with about, says something about one.", stepKeys, schema{
+			// With like, what is not written here is copied.
+			"if": schema{"not": needs("like")},
+			"then": schema{
+				"required":          []string{"predicate", "by", "select"},
+				"dependentRequired": schema{"vetoBy": []string{"veto"}, "scope": []string{"veto"}},
+			},
+		}},
+		{partInput, "A line that claims inputs of one role. All of its conditions must hold.", inputKeys, schema{
+			"anyOf":             []schema{needs("from"), needs("origin"), needs("pin"), needs("accept")},
+			"dependentRequired": schema{"output": []string{"from"}, "sameRun": []string{"from"}, "accept": []string{"reason"}},
+		}},
+		{partRule, "An expression that every selected record must satisfy.", ruleKeys, needs("id", "cel", "message")},
+		{partDeny, "Artifacts that must not occur anywhere in the ancestry, as a whole or as a file.", denyKeys, needs(denyKeys...)},
+	}
+}
+
+// schema describes a part's mapping. A key without a row in the table of keys is
+// allowed, whatever its value: the reader knows it, and the test of the table
+// tells that the row is missing.
+func (p part) schema() schema {
+	properties := schema{}
+	for _, key := range p.keys {
+		property := schema{}
+		if row, ok := keyRowOf(p.name, key); ok {
+			property = row.form()
+			property["description"] = row.doc
+		}
+		properties[key] = property
+	}
+	out := schema{"type": "object", "description": p.doc, "properties": properties, "additionalProperties": false}
+	for k, v := range p.more {
+		out[k] = v
+	}
+	return out
+}
+
+func keyRowOf(part, key string) (keyRow, bool) {
+	for _, r := range keyTable() {
+		if r.part == part && r.key == key {
+			return r, true
+		}
+	}
+	return keyRow{}, false
+}
+
+// Forms of values. Each call makes a new one: a description is added to it.
+
+func text() schema { return schema{"type": "string", "minLength": 1} }
+
+func constant(s string) func() schema { return func() schema { return schema{"const": s} } }
+
+func oneOf(values ...string) func() schema { return func() schema { return schema{"enum": values} } }
+
+func number(least, most int64) func() schema {
+	return func() schema { return schema{"type": "integer", "minimum": least, "maximum": most} }
+}
+
+func boolean() schema { return schema{"type": "boolean"} }
+
+func name() schema { return schema{"type": "string", "pattern": namePattern.String()} }
+
+func duration() schema { return schema{"type": "string", "pattern": durationPattern.String()} }
+
+// expiry is a time as time.RFC3339 reads it, in UTC; format is an annotation,
+// so the pattern is what editors check.
+func expiry() schema {
+	return schema{"type": "string", "format": "date-time", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?Z$`}
+}
+
+// digestText is what attest.ParseDigest reads.
+func digestText() schema {
+	return schema{"type": "string", "pattern": `^(sha256:[0-9a-f]{64}|gitCommit:([0-9a-f]{40}|[0-9a-f]{64}))$`}
+}
+
+func reference(part string) schema { return schema{"$ref": "#/$defs/" + part} }
+
+func one(part string) func() schema { return func() schema { return reference(part) } }
+
+// oneOrMore allows one value or a list, as the reader does for most lists.
+func oneOrMore(item func() schema, least int) func() schema {
+	return func() schema {
+		return schema{"anyOf": []schema{item(), {"type": "array", "items": item(), "minItems": least}}}
+	}
+}
+
+func listOf(item func() schema, least int) func() schema {
+	return func() schema { return schema{"type": "array", "items": item(), "minItems": least} }
+}
+
+// named is a mapping whose keys are the author's own names.
+func named(part string, least int) func() schema {
+	return func() schema {
+		return schema{"type": "object", "minProperties": least, "patternProperties": schema{namePattern.String(): reference(part)}, "additionalProperties": false}
+	}
+}
+
+// stepRoleText is STEP.ROLE; a role may hold anything.
+func stepRoleText() schema { return schema{"type": "string", "pattern": `^[^.]+\..+`} }

@@ -1,0 +1,98 @@
+package cli
+
+import "github.com/pedigree-ml/pedigree/attest"
+
+// A codeRow is what the manual says of one code.
+type codeRow struct {
+	code    attest.Code
+	exit    int
+	meaning string
+	next    string
+}
+
+// exitOf returns the exit status of an invocation that ends with the code. A
+// code that the table lacks is a bug, and the status says so.
+func exitOf(code attest.Code) int {
+	for _, r := range codeTable() {
+		if r.code == code {
+			return r.exit
+		}
+	}
+	return exitInternal
+}
+
+// codeTable lists every code once. The exit status is that of a command which
+// ends with the code; in a verdict the outcome decides, whatever the codes of
+// its reasons are. docs/codes.md is made from this table.
+func codeTable() []codeRow {
+	return []codeRow{
+		{attest.CodeBundleParse, exitDeny, "not a Sigstore bundle of the required shape", "make the bundle again with a tool that writes Sigstore bundles v0.3"},
+		{attest.CodeBundleVersion, exitDeny, "not a bundle version that is read: v0.3, by verify-bundle v0.1 and v0.2 too", "sign again with a current tool: cosign 3, or pedigree attest"},
+		{attest.CodeNonCanonical, exitDeny, "a second spelling of something that has one", "make the document again; do not edit or reformat bundles"},
+		{attest.CodeJSON, exitDeny, "not strict JSON", "correct the document at the byte that is named"},
+		{attest.CodeDupKey, exitDeny, "a key twice in one object, exactly or but for case", "keep one of the two keys"},
+		{attest.CodeSigCount, exitDeny, "not exactly one signature", "make one bundle for each signer and attach each"},
+		{attest.CodeSigInvalid, exitDeny, "the signature is not by the named credential", "somebody changed payload or signature: sign again from the source"},
+		{attest.CodePayloadType, exitDeny, "the envelope does not carry an in-toto statement", "sign a statement, not a file: pedigree attest"},
+		{attest.CodeKeyUnknown, exitDeny, "no trusted credential made the signature", "add the signer's key to the policy's principals, if they belong there"},
+		{attest.CodeKey, exitUsage, "a key file cannot be used", "name the right file; for an encrypted key set PEDIGREE_PASSWORD"},
+		{attest.CodeLimit, exitUndecided, "a stated bound was exceeded", "make the thing smaller, or raise the policy's limits if it is honest"},
+		{attest.CodeStatement, exitDeny, "not an in-toto statement of a known version", "write the statement again with a current tool"},
+		{attest.CodeSubjectMismatch, exitDeny, "about something else than where it was found", "attach it to the artifact that it names as subject"},
+		{attest.CodeSubjectAmbiguous, exitDeny, "several subjects where one is required", "make one statement for each subject"},
+		{attest.CodeSubjectMissing, exitDeny, "the artifact itself is not there", "check the reference; push the artifact"},
+		{attest.CodeDigestAlg, exitDeny, "a digest algorithm that nobody here computes", "name artifacts by sha256, commits by gitCommit"},
+		{attest.CodeDigestFormat, exitDeny, "a malformed digest", "write algorithm:hex in lower case, sha256 with 64 digits"},
+		{attest.CodePredicateType, exitDeny, "a malformed predicate type", "use an https URI in its plain form"},
+		{attest.CodePredicateSchema, exitDeny, "the predicate lacks, or mistypes, a field", "compare the predicate with its page under docs/format"},
+		{attest.CodeUnpinned, exitDeny, "an input without a digest", "name the input by digest, and record the step again"},
+		{attest.CodeReference, exitUsage, "a malformed reference", "write HOST/REPOSITORY:TAG, HOST/REPOSITORY@sha256:…, or ocidir://FOLDER:TAG"},
+		{attest.CodePath, exitDeny, "a path that escapes, collides or links", "rename the file, or replace the link by what it points to"},
+		{attest.CodeDup, exitDeny, "one path twice", "give each file a path of its own"},
+		{attest.CodeFileType, exitDeny, "neither a regular file nor a directory", "leave devices, pipes and sockets out of the tree"},
+		{attest.CodeFileIO, exitUndecided, "a file cannot be read or written", "check permissions and space, and run it again"},
+		{attest.CodeFileChanged, exitDeny, "a file changed while it was used", "stop what writes to it, and run it again"},
+		{attest.CodeFileMissing, exitDeny, "a declared file is not there", "check the path; did the command write it?"},
+		{attest.CodeRegManifest, exitDeny, "a manifest with no or two readings", "push the artifact again with a current tool"},
+		{attest.CodeRegDigest, exitDeny, "other bytes than the digest promises", "the repository is corrupt or lies: restore it, or use another copy"},
+		{attest.CodeRegUnavailable, exitUndecided, "a repository cannot be asked", "check network and credentials, and run it again"},
+		{attest.CodeRegRedirect, exitUndecided, "a repository points elsewhere", "ask the registry's operator; redirects to other places are not followed"},
+		{attest.CodeNotFound, exitDeny, "the repository says that it is not there", "check the reference; pedigree list shows what is attached"},
+		{attest.CodeAttachUnconfirm, exitUndecided, "written, but a fresh listing does not show it", "run it again: attaching the same bundle twice is harmless"},
+		{attest.CodeChainMissing, exitDeny, "evidence that the policy asks for is not there", "have the named principal perform the named step"},
+		{attest.CodeChainBrokenEdge, exitDeny, "an input that no allowed step produced", "record the step that made the input, or use an input that has a record"},
+		{attest.CodeChainForeign, exitDeny, "pieces of different runs", "use the outputs of one run together"},
+		{attest.CodeChainCycle, exitDeny, "evidence whose inputs lead to its own subject", "find the record that is wrong: an artifact cannot be its own ancestor"},
+		{attest.CodeChainOrder, exitDeny, "an effect before its cause", "check the clocks of the machines; record the later step again"},
+		{attest.CodeChainDepth, exitUndecided, "the chain is deeper than the limit", "raise limits.depth in the policy, if the chain is honest"},
+		{attest.CodeChainFanout, exitUndecided, "more inputs than the limit", "raise limits.inputs in the policy, if the statement is honest"},
+		{attest.CodeConflict, exitDeny, "authentic evidence that contradicts, or fails beside a pass", "find out which record is wrong"},
+		{attest.CodeVeto, exitDeny, "an authorised person or system said no", "talk to whoever said no; a new model needs new evidence"},
+		{attest.CodeIdentity, exitDeny, "signed by somebody whom the policy does not let do this", "have one of the step's principals do it"},
+		{attest.CodeQuorum, exitDeny, "too few distinct principals", "have further principals do it: pedigree approve"},
+		{attest.CodeStale, exitDeny, "older than allowed", "perform the step again"},
+		{attest.CodeTimeMissing, exitDeny, "no time, or nobody authenticated it", "sign with a timestamp, or say unsafeTime: claimed in the policy"},
+		{attest.CodeTimeWindow, exitDeny, "a time in the future or outside its window", "check the signer's clock, and --at"},
+		{attest.CodeTrustRoot, exitUsage, "a trusted root cannot be used", "get trusted_root.json again from whoever runs the Sigstore instance"},
+		{attest.CodeCertChain, exitDeny, "a certificate that no trusted authority issued or recorded", "name the trusted root of the instance that was signed with"},
+		{attest.CodeLogProof, exitDeny, "an entry that is not proven to be in a trusted log", "get the bundle again from whoever signed; the log is not asked"},
+		{attest.CodeLogMismatch, exitDeny, "a log entry about another signature, signer or artifact", "get the bundle again from whoever signed"},
+		{attest.CodeTSA, exitDeny, "a timestamp that no trusted authority made over this signature", "name the trusted root that lists the authority, or sign again"},
+		{attest.CodePolicyParse, exitUsage, "the policy file is wrong", "correct the line that is named: pedigree policy check"},
+		{attest.CodePolicyVacuous, exitUsage, "the policy proves nothing", "ask for something: a policy needs steps"},
+		{attest.CodePolicyExpired, exitUsage, "the policy's own validity is over", "review the policy, raise metadata.version and move metadata.expires"},
+		{attest.CodePolicyEval, exitDeny, "an expression failed to evaluate", "see which field is missing or of another type; an error is never a pass"},
+		{attest.CodePolicyCost, exitUndecided, "an expression is too costly", "write a simpler expression, or raise limits.celCost"},
+		{attest.CodeRule, exitDeny, "a rule does not hold", "the rule's message says what is required"},
+		{attest.CodeBasis, exitDeny, "an approval does not name the evidence that it rests on", "approve again with pedigree approve, which fills the basis"},
+		{attest.CodeConditions, exitDeny, "an approval with conditions that nobody discharged", "have it approved without conditions"},
+		{attest.CodeInput, exitDeny, "an input that no line of the policy claims, or a line that lacks its input", "compare the step's inputs with the policy's lines"},
+		{attest.CodeLeakage, exitDeny, "data where the policy forbids it", "evaluate on data that was not trained on"},
+		{attest.CodeDenied, exitDeny, "an artifact that the policy lists as denied", "make the model without it"},
+		{attest.CodeNoRule, exitDeny, "nothing in the policy covers this artifact", "check that this is the policy for this artifact"},
+		{attest.CodeUsage, exitUsage, "wrong flags or arguments", "see --help of the command"},
+		{attest.CodeCommand, exitDeny, "the step's command failed", "see what the command printed; nothing was attested"},
+		{attest.CodeInterrupted, exitUndecided, "stopped from outside", "run it again: nothing half-written is taken for whole"},
+		{attest.CodeInternal, exitInternal, "a bug was caught", "report it, with the command line and what was printed"},
+	}
+}

@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// rawData is the data set as its publisher has it, and its digest.
+const rawData = "https://archive.ics.uci.edu/dataset/144/statlog+german+credit+data@sha256:38b6dbf6fb4b0311a3ffc005730f42623128591fb36473ab3c22d270c0467632"
+
+// harness names the evaluation's code: the commit that is checked out.
+const harness = `git+https://git.example/acme/credit@gitCommit:$(git -C code rev-parse HEAD)`
+
+// demoScenes returns the demonstration. The commands are text for a shell:
+// what is printed is what runs.
+func demoScenes(now time.Time) []scene {
+	return append(pipelineScenes(), attackScenes(now)...)
+}
+
+func pipelineScenes() []scene {
+	var keys []line
+	for _, who := range []string{"data", "trainer", "evaluator", "alice", "bob", "carol"} {
+		keys = append(keys, line{command: "pedigree -q key generate --out keys/" + who})
+	}
+	keys[0].command = "mkdir keys && " + keys[0].command
+	return []scene{
+		{title: "Keys", story: "Three machines and three people. PEDIGREE_PASSWORD is empty, so these keys are not encrypted.", lines: keys},
+		{title: "Code", story: "The training code is a git repository; its commit becomes an input of the steps that use it.", lines: []line{
+			{command: "git init -q -b main code && git -C code remote add origin https://git.example/acme/credit"},
+			{command: "git -C code add . && git -C code -c user.name=Carol -c user.email=carol@acme.example -c commit.gpgsign=false commit -q -m 'Train a credit model'"},
+			{command: "pedigree policy check policy.yaml", want: []string{"credit-prod version 7"}},
+		}},
+		{title: "Data", story: "Each step runs under `pedigree run`, which hashes what goes in and out and signs it.", lines: []line{
+			{command: join(
+				`pedigree run --step ingest --key keys/data.key`,
+				`--input raw-data=`+rawData+`,file=raw/german-credit.csv`,
+				`--output data=work/data,to=ocidir://registry:data,kind=dataset`,
+				`-- pedigree demo credit ingest --in raw/german-credit.csv --out work/data`)},
+			{command: join(
+				`pedigree run --step prepare --key keys/data.key --code code`,
+				`--input raw-data=ocidir://registry:data,path=work/data`,
+				`--output train=work/train,to=ocidir://registry:train,kind=dataset`,
+				`--output test=work/test,to=ocidir://registry:test,kind=dataset`,
+				`-- sh code/prepare.sh work/data work/train work/test`)},
+		}},
+		{title: "Model", story: "Trained, and quantised to 8 bits. The quantised model is the one to be used.", lines: []line{
+			{command: train("trainer", "registry", "work/model")},
+			{command: quantize("registry", "int8", "work/int8", "")},
+		}},
+		{title: "Evaluation", story: "By a machine of its own, on data that the model was not trained on.", lines: []line{
+			{command: evaluate("registry", "int8", "work/int8", "quality")},
+			{command: evaluate("registry", "int8", "work/int8", "bias"), until: "GROUP"},
+		}},
+		{title: "Approval", story: "Two of three people must look at it. (The copy of the registry in between is for later.)", lines: []line{
+			{command: approve("registry", "int8", "alice"), want: []string{"EVAL-1", "BIAS-1"}, until: "Steps"},
+			{command: "cp -r registry one-approval"},
+			{command: approve("registry", "int8", "bob"), until: "Evidence"},
+		}},
+		{title: "The question: may this model be used?", lines: []line{
+			{command: verifyLine("registry", "int8", ""), want: []string{"ALLOW", "alice, bob"}},
+		}},
+	}
+}
+
+func attackScenes(now time.Time) []scene {
+	denied := func(registry, model, flags string, want ...string) line {
+		return line{command: verifyLine(registry, model, flags), status: exitDeny, want: append([]string{"DENY"}, want...), until: "Steps"}
+	}
+	later := now.Add(100 * 24 * time.Hour).UTC().Format(time.RFC3339)
+	return []scene{
+		{title: "Attack: the weights are swapped after approval",
+			story: "Somebody changes one byte of the approved weights and pushes them under the same tag.", lines: []line{
+				{command: "cp -r registry swapped && pedigree pull ocidir://swapped:int8 --to work/swapped"},
+				{command: "printf X | dd of=work/swapped/model.safetensors bs=1 seek=200 conv=notrunc status=none"},
+				{command: "pedigree push ocidir://swapped:int8 work/swapped --name model"},
+				denied("swapped", "int8", "", "E_CHAIN_MISSING", "✗ quantize"),
+			}},
+		{title: "Attack: the evaluation of another model is reused",
+			story: "A 3-bit model is really made by the trainer, but nobody evaluates it. The evaluations\nof the 8-bit model are attached to it, with a tool that does not ask what they are about.", lines: []line{
+				{command: "cp -r registry reused"},
+				{command: quantize("reused", "int3", "work/int3", " --bits 3")},
+				{command: "pedigree -q show ocidir://reused:int8 $(cat work/quality.payload) --bundle > work/quality.bundle.json"},
+				{command: "pedigree attach ocidir://reused:int3 work/quality.bundle.json", status: exitDeny, want: []string{"E_SUBJECT_MISMATCH"}},
+				{command: "pedigree demo force-attach ocidir://reused:int3 work/quality.bundle.json"},
+				denied("reused", "int3", "", "E_CHAIN_MISSING", "E_SUBJECT_MISMATCH", "✗ evaluate"),
+			}},
+		{title: "Attack: one approval is missing",
+			story: "The registry as it was before Bob approved.", lines: []line{
+				denied("one-approval", "int8", "", "E_QUORUM", "✗ approve"),
+			}},
+		{title: "Attack: a person who trained the model approves it",
+			story: "Carol may train by hand, and did: the same data and code, so the very same model. Now\nshe may not approve it; but she could have approved first, and have trained after that.", lines: []line{
+				{command: "cp -r one-approval carol"},
+				{command: "cp -r one-approval carol-first"},
+				{command: train("carol", "carol", "work/model-by-carol")},
+				{command: approve("carol", "int8", "carol"), status: exitDeny, want: []string{"E_QUORUM carol"}, until: "Evidence"},
+				{command: approve("carol-first", "int8", "carol"), until: "Evidence"},
+				{command: "cp -r carol-first carol-then && " + train("carol", "carol-then", "work/model-by-carol-2")},
+				denied("carol-then", "int8", "", "E_QUORUM", "✗ approve", "carol"),
+			}},
+		{title: "Attack: a training set is exchanged",
+			story: "Bad loans at the top of the training set become good ones. Everything after that is done\nproperly and signed.", lines: []line{
+				{command: "cp -r registry exchanged && mkdir work/poisoned && sed '2,60s/,bad$/,good/' work/train/train.csv > work/poisoned/train.csv"},
+				{command: "pedigree push ocidir://exchanged:train work/poisoned --kind dataset"},
+				{command: exchanged(train("trainer", "exchanged", "work/model-x"), "work/train", "work/poisoned")},
+				{command: exchanged(quantizeFrom("exchanged", "work/model-x", "int8", "work/int8-x", ""), "work/train", "work/poisoned")},
+				{command: evaluate("exchanged", "int8", "work/int8-x", "quality"), until: "GROUP"},
+				{command: evaluate("exchanged", "int8", "work/int8-x", "bias"), until: "GROUP"},
+				{command: approve("exchanged", "int8", "alice"), status: exitDeny, want: []string{"not approved"}, until: "Evidence"},
+				denied("exchanged", "int8", "", "E_CHAIN_BROKEN_EDGE", "✗ train"),
+			}},
+		{title: "Attack: an evaluation below the threshold",
+			story: "With 2 bits the model is worse than always saying yes. The evaluator says so, and nobody\ncan approve it.", lines: []line{
+				{command: "cp -r registry weak"},
+				{command: quantize("weak", "int2", "work/int2", " --bits 2")},
+				{command: evaluate("weak", "int2", "work/int2", "quality"), until: "GROUP"},
+				{command: evaluate("weak", "int2", "work/int2", "bias"), until: "GROUP"},
+				{command: approve("weak", "int2", "alice"), status: exitDeny, want: []string{"not approved"}, until: "Evidence"},
+				denied("weak", "int2", "", "E_RULE", "accuracy below 0.70", "✗ evaluate"),
+			}},
+		{title: "Attack: an approval older than allowed",
+			story: "The approved model again, a hundred days on: the policy lets approvals stand for ninety.", lines: []line{
+				denied("registry", "int8", "--at "+later, "E_STALE", "✗ approve"),
+			}},
+	}
+}
+
+// join makes one command of several lines, as people write long ones.
+func join(lines ...string) string { return strings.Join(lines, " \\\n    ") }
+
+func train(who, registry, out string) string {
+	return join(
+		fmt.Sprintf(`pedigree run --step train --key keys/%s.key --code code`, who),
+		fmt.Sprintf(`--input training-data=ocidir://%s:train,path=work/train`, registry),
+		fmt.Sprintf(`--output model=%s,to=ocidir://%s:model`, out, registry),
+		fmt.Sprintf(`-- sh code/train.sh work/train %s`, out))
+}
+
+func quantize(registry, tag, out, flags string) string {
+	return quantizeFrom(registry, "work/model", tag, out, flags)
+}
+
+func quantizeFrom(registry, model, tag, out, flags string) string {
+	return join(
+		`pedigree run --step quantize --key keys/trainer.key`,
+		fmt.Sprintf(`--input parent-model=ocidir://%s:model,path=%s`, registry, model),
+		fmt.Sprintf(`--input calibration-data=ocidir://%s:train,path=work/train`, registry),
+		fmt.Sprintf(`--output model=%s,to=ocidir://%s:%s`, out, registry, tag),
+		fmt.Sprintf(`-- pedigree demo credit quantize --model %s --calibration work/train --out %s%s`, model, out, flags))
+}
+
+// evaluate keeps the payload's digest beside the predicate.
+func evaluate(registry, tag, model, kind string) string {
+	file := "work/" + kind
+	if registry != "registry" {
+		file = "work/" + kind + "-" + registry
+	}
+	return join(
+		`pedigree run --step evaluate --key keys/evaluator.key`,
+		fmt.Sprintf(`--about ocidir://%s:%s,path=%s --type evaluation --predicate %s.json`, registry, tag, model, file),
+		fmt.Sprintf(`--input evaluation-data=ocidir://%s:test,path=work/test`, registry),
+		`--input harness=`+harness,
+		fmt.Sprintf(`-- pedigree demo credit evaluate --model %s --data work/test --kind %s --out %s.json > %s.payload`, model, kind, file, file))
+}
+
+func exchanged(command, from, to string) string { return strings.ReplaceAll(command, from, to) }
+
+func approve(registry, tag, who string) string {
+	return fmt.Sprintf("pedigree approve ocidir://%s:%s --policy policy.yaml --key keys/%s.key --yes", registry, tag, who)
+}
+
+func verifyLine(registry, tag, flags string) string {
+	s := fmt.Sprintf("pedigree verify ocidir://%s:%s --policy policy.yaml", registry, tag)
+	if flags != "" {
+		s += " " + flags
+	}
+	return s
+}

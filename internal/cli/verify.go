@@ -1,0 +1,356 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/attest/oci"
+	"github.com/pedigree-ml/pedigree/internal/report"
+	"github.com/pedigree-ml/pedigree/policy"
+	"github.com/pedigree-ml/pedigree/verify"
+)
+
+// A question is what verify and approve ask: which artifact, under which policy,
+// about when, with which further evidence.
+type question struct {
+	ref      string
+	policy   string
+	at       string
+	known    string
+	evidence []string
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var q question
+	var output, attestKey string
+	c := &cobra.Command{
+		Use:   "verify REF --policy FILE",
+		Short: "judge an artifact's whole chain against a policy",
+		Long: `Walks from the artifact back through everything that was signed about it and its
+ancestors, and judges the chain against the policy.
+
+Exit status: 0 ALLOW, 1 DENY, 2 wrong command line, policy or key, 3 UNDECIDED,
+4 a bug. Nothing but ALLOW gives 0.
+
+--evidence adds a folder of bundles, a .jsonl file with one bundle a line, or a
+repository (HOST/REPOSITORY or ocidir://FOLDER), each as untrusted as the
+artifact's own. A folder whose name looks like a repository is written ./FOLDER.`,
+		Example: "  pedigree verify ocidir://registry:model --policy policy.yaml",
+		Args:    arguments("REF"),
+		RunE: act(func(ctx context.Context, args []string) error {
+			q.ref = args[0]
+			return a.verify(ctx, q, output, attestKey)
+		}),
+	}
+	q.flags(c)
+	c.Flags().StringVar(&q.at, "at", "", "the time the question is about, as 2026-05-01T00:00:00Z (default: now)")
+	c.Flags().StringVar(&q.known, "known", "", "use only evidence seen by this time (default: --at)")
+	c.Flags().StringVar(&output, "output", "text", "text or json")
+	c.Flags().StringVar(&attestKey, "attest-verdict", "", "sign the verdict with this private `key` and attach it, as a SLSA verification summary")
+	return c
+}
+
+func (q *question) flags(c *cobra.Command) {
+	c.Flags().StringVar(&q.policy, "policy", "", "the policy's file")
+	c.Flags().StringArrayVar(&q.evidence, "evidence", nil, "a further source of evidence: a folder, a .jsonl file or a repository (repeatable)")
+	required(c, "policy")
+}
+
+func (a *app) verify(ctx context.Context, q question, output, attestKey string) error {
+	if err := checkOutput(output); err != nil {
+		return err
+	}
+	var key *attest.KeySigner
+	if attestKey != "" {
+		var err error
+		// Asked for first: a verdict that cannot be signed is not worth a walk.
+		if key, err = a.loadKey(attestKey); err != nil {
+			return err
+		}
+	}
+	in, err := a.ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	judged := make([]judgment, 0, len(in.targets))
+	for _, ref := range in.targets {
+		f, err := in.look(ctx, ref)
+		if err != nil {
+			return err
+		}
+		judged = append(judged, judgment{f, f.policy.Evaluate(f.chain, f.times)})
+	}
+	outcome, err := a.tell(in, judged, output)
+	if err != nil {
+		return err
+	}
+	for _, j := range judged {
+		if key == nil {
+			break
+		}
+		if err := a.attestVerdict(ctx, j.found, j.verdict, key); err != nil {
+			return err
+		}
+	}
+	return answer(outcome)
+}
+
+// A judgment is the verdict about one artifact.
+type judgment struct {
+	*found
+	verdict *policy.Verdict
+}
+
+// tell writes the verdicts and returns the outcome that the command ends with: of
+// an index, the least of its artifacts'.
+func (a *app) tell(in *inquiry, judged []judgment, output string) (policy.Outcome, error) {
+	if in.index.IsZero() {
+		v := judged[0].verdict
+		if output == "json" {
+			return v.Outcome, report.JSON(a.Stdout, v)
+		}
+		return v.Outcome, report.Text(a.Stdout, v, a.reportOptions(judged[0].found))
+	}
+	all := report.Index{Index: in.index}
+	for i, j := range judged {
+		if i == 0 || j.verdict.Outcome < all.Outcome {
+			all.Outcome = j.verdict.Outcome
+		}
+		all.Verdicts = append(all.Verdicts, j.verdict)
+	}
+	if output == "json" {
+		return all.Outcome, report.IndexJSON(a.Stdout, all)
+	}
+	return all.Outcome, report.IndexText(a.Stdout, all, a.reportOptions(judged[0].found))
+}
+
+// found is everything that a verdict is made of.
+type found struct {
+	policy *policy.Policy
+	repo   *oci.Repository
+	ref    attest.Reference // with the digest
+	chain  verify.Chain
+	times  policy.Times
+	notes  []string
+}
+
+// An inquiry is what a question is about, before anything was looked up: one
+// artifact, or the artifacts that an index lists.
+type inquiry struct {
+	app     *app
+	policy  *policy.Policy
+	repo    *oci.Repository
+	sources []verify.Source
+	times   policy.Times
+	notes   []string
+	index   attest.Digest      // zero: the reference is to an artifact
+	targets []attest.Reference // with digests, at least one
+}
+
+// ask loads the policy and resolves the reference, once.
+func (a *app) ask(ctx context.Context, q question) (*inquiry, error) {
+	times, notes, err := a.times(q)
+	if err != nil {
+		return nil, err
+	}
+	p, err := loadPolicy(q.policy)
+	if err != nil {
+		return nil, err
+	}
+	if err := valid(p, q.policy, times.At); err != nil {
+		return nil, err
+	}
+	repo, ref, err := a.resolve(ctx, q.ref, nil)
+	if err != nil {
+		return nil, err
+	}
+	in := &inquiry{app: a, policy: p, repo: repo, times: times, notes: notes, targets: []attest.Reference{ref}}
+	// A registry lists what refers to a manifest whether or not it holds it.
+	b, err := manifest(ctx, repo, ref)
+	if err != nil {
+		return nil, err
+	}
+	if attest.IsIndex(b) {
+		if err := in.children(ctx, ref, b); err != nil {
+			return nil, err
+		}
+	}
+	sources, more, err := a.sources(repo, p, q.policy, q.evidence)
+	if err != nil {
+		return nil, err
+	}
+	in.sources, in.notes = sources, append(in.notes, more...)
+	return in, nil
+}
+
+// children makes the artifacts of an index the targets: what is said about an
+// index is said about none of them, and whoever pulls it gets one of them. An
+// index in an index is refused; nothing that runs models needs one.
+func (in *inquiry) children(ctx context.Context, ref attest.Reference, b []byte) error {
+	list, err := attest.ParseIndex(b)
+	if err != nil {
+		return err
+	}
+	in.index, in.targets = ref.Digest, nil
+	for _, d := range list {
+		child := ref.Repository.At(d.Digest)
+		b, err := manifest(ctx, in.repo, child)
+		if err != nil {
+			return err
+		}
+		if attest.IsIndex(b) {
+			return &attest.Refusal{Code: attest.CodeRegManifest, About: d.Digest.String(), Why: "an index within an index", Next: "name one of its manifests by digest"}
+		}
+		in.targets = append(in.targets, child)
+	}
+	return nil
+}
+
+// look walks the chain behind one of the targets.
+func (in *inquiry) look(ctx context.Context, ref attest.Reference) (*found, error) {
+	chain, err := verify.Walk(ctx, ref.Digest, in.sources, in.policy.Scope())
+	if err != nil {
+		return nil, err
+	}
+	in.app.remarks(chain)
+	return &found{in.policy, in.repo, ref, chain, in.times, in.notes}, nil
+}
+
+// times reads --at and --known. The clock is read once, so that no two checks
+// disagree about the time.
+func (a *app) times(q question) (policy.Times, []string, error) {
+	var t policy.Times
+	var notes []string
+	var err error
+	if q.at == "" {
+		t.At = a.Now().UTC().Truncate(time.Second)
+		notes = append(notes, "--at was not given: the clock was read once, at the start")
+	} else if t.At, err = parseTime("--at", q.at); err != nil {
+		return policy.Times{}, nil, err
+	}
+	t.Known = t.At
+	if q.known != "" {
+		if t.Known, err = parseTime("--known", q.known); err != nil {
+			return policy.Times{}, nil, err
+		}
+	}
+	return t, notes, nil
+}
+
+func parseTime(flag, s string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, &attest.Refusal{Code: attest.CodeUsage, About: flag, Why: fmt.Sprintf("%.40q is no time", s), Next: "write it as 2026-05-01T00:00:00Z"}
+	}
+	return t.UTC(), nil
+}
+
+// maxRemarks is how many findings are shown: strangers can cause any number.
+const maxRemarks = 10
+
+// remarks tells people what was passed over. No verdict depends on it, and it is
+// no part of one: anybody who can write to the repository can cause it.
+func (a *app) remarks(chain verify.Chain) {
+	if n := chain.Strangers(); n > 0 {
+		a.note("%d attached by keys that the policy does not know, passed over", n)
+	}
+	for i, f := range chain.Findings() {
+		if i == maxRemarks {
+			a.note("… and %d more", len(chain.Findings())-maxRemarks)
+			break
+		}
+		a.note("passed over: %s beside %s: %s", f.Manifest.Short(), f.Artifact.Short(), attest.Printable(f.Err.Error()))
+	}
+}
+
+func (a *app) reportOptions(f *found) report.Options {
+	o := a.layout()
+	o.Reference, o.Notes = f.ref.String(), f.notes
+	for i, u := range f.chain.Unseen() {
+		if i == maxRemarks {
+			o.Unseen = append(o.Unseen, fmt.Sprintf("… and %d more", len(f.chain.Unseen())-maxRemarks))
+			break
+		}
+		what := "what is attached to " + u.Artifact.Short()
+		if !u.Manifest.IsZero() {
+			what = u.Manifest.Short() + ", attached to " + u.Artifact.Short()
+		}
+		why, _, _ := strings.Cut(u.Err.Error(), "\n")
+		o.Unseen = append(o.Unseen, what+": "+why)
+	}
+	return o
+}
+
+// layout is how text looks where standard output goes.
+func (a *app) layout() report.Options {
+	var o report.Options
+	if file, ok := terminal(a.Stdout); ok {
+		_, plain := a.getenv("NO_COLOR") // https://no-color.org: set, to whatever
+		kind, _ := a.getenv("TERM")
+		o.Color = !plain && kind != "dumb"
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+			o.Width = width
+		}
+	}
+	return o
+}
+
+// sources are where evidence is looked for: the artifact's own repository, those
+// that the policy names, and those that the command line names; never a place
+// that only an attestation names.
+func (a *app) sources(own *oci.Repository, p *policy.Policy, file string, extra []string) ([]verify.Source, []string, error) {
+	sources := []verify.Source{own}
+	opened := []attest.Repository{own.Ref()}
+	add := func(r attest.Repository) error {
+		if slices.Contains(opened, r) {
+			return nil
+		}
+		repo, err := oci.Open(r, a.ociOptions(nil))
+		if err != nil {
+			return err
+		}
+		opened = append(opened, r)
+		sources = append(sources, repo)
+		return nil
+	}
+	for _, r := range p.Evidence() {
+		// Like the keys' files, a layout that a policy names lies beside the policy.
+		if r.IsLayout() && !filepath.IsAbs(r.Name()) {
+			beside, err := attest.ParseRepository("ocidir://" + filepath.Join(filepath.Dir(file), r.Name()))
+			if err != nil {
+				return nil, nil, err
+			}
+			r = beside
+		}
+		if err := add(r); err != nil {
+			return nil, nil, err
+		}
+	}
+	var notes []string
+	for _, s := range extra {
+		if r, err := attest.ParseRepository(s); err == nil {
+			if err := add(r); err != nil {
+				return nil, nil, err
+			}
+		} else {
+			loose, err := looseBundles(s)
+			if err != nil {
+				return nil, nil, &statusError{exitUsage, err}
+			}
+			for _, bad := range loose.Bad() {
+				a.note("passed over in %s: document %d: %s", attest.Printable(s), bad.Index+1, attest.Printable(bad.Err.Error()))
+			}
+			sources = append(sources, loose)
+		}
+		notes = append(notes, "further evidence was looked for in "+s)
+	}
+	return sources, notes, nil
+}

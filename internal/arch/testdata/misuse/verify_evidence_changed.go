@@ -1,0 +1,11 @@
+//go:build ignore
+
+// What was signed cannot be changed afterwards.
+package main // want: e.e undefined
+
+import "github.com/pedigree-ml/pedigree/verify"
+
+func main() {
+	e, _ := verify.Open(nil, nil)
+	e.e = nil
+}

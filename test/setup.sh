@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Installs what the tests use beyond Go: git and a shell for the demonstration,
+# openssl to read our keys with somebody else's program, docker-registry as a real
+# registry without the referrers API. Each is a Debian package of the same name.
+# Where it cannot install, it says what will be left out; the tests skip those
+# parts by name, and fail where CI=true asks for everything.
+set -euo pipefail
+
+missing=()
+for program in git openssl docker-registry; do
+	command -v "$program" >/dev/null || missing+=("$program")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+	exit 0
+fi
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+	echo "installing: ${missing[*]}"
+	if apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"; then
+		exit 0
+	fi
+fi
+echo "left out, because it cannot be installed here: the tests that need ${missing[*]}" >&2

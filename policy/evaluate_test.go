@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/attest/predicate"
 	"github.com/pedigree-ml/pedigree/internal/chaintest"
 	"github.com/pedigree-ml/pedigree/policy"
 	"github.com/pedigree-ml/pedigree/verify"
@@ -556,5 +557,68 @@ func TestConsiderNamesWhatAnApprovalMustRestOn(t *testing.T) {
 	}
 	if _, err := pol.Consider(p.chain(pol), policy.Times{At: p.at, Known: p.at}, "train"); attest.RefusalCode(err) != attest.CodeUsage {
 		t.Errorf("considering a step that is no approval: %v", err)
+	}
+}
+
+// An approval that would not count is recognised before anybody signs it.
+func TestAdmits(t *testing.T) {
+	approved := func(p *pipeline, environment string) predicate.Facts {
+		t.Helper()
+		b, err := attest.NewStatement(attest.Subject{Digest: p.quant}, approval, map[string]any{
+			"decision": "approved", "approvedAt": minute(40), "scope": map[string]any{"environments": []any{environment}},
+			"basis": []any{map[string]any{"payload": digestSet(p.payloads["evaluate"].String()), "artifact": digestSet(p.quant.String())}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := attest.ParseStatement(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts, err := predicate.Decode(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return facts
+	}
+	for _, c := range []struct {
+		name, by, environment string
+		change                func(p *pipeline)
+		want                  attest.Code
+	}{
+		{"bob, as the policy has it", "bob", "prod", func(*pipeline) {}, ""},
+		{"somebody unknown", "mallory", "prod", func(*pipeline) {}, attest.CodeIdentity},
+		{"the trainer's key", "trainer", "prod", func(*pipeline) {}, attest.CodeIdentity},
+		{"carol is no human", "carol", "prod", func(p *pipeline) { p.replace("carol: {kind: human", "carol: {kind: agent") }, attest.CodeIdentity},
+		{"carol trained", "carol", "prod", func(p *pipeline) { p.statements["train"].by = "carol" }, attest.CodeQuorum},
+		{"for an environment that is not asked about", "bob", "staging", func(*pipeline) {}, attest.CodeRule},
+		{"beside a veto", "bob", "prod", func(p *pipeline) {
+			p.add("approve-carol", "carol", p.quant, map[string]any{"decision": "rejected"})
+		}, attest.CodeVeto},
+	} {
+		p := newPipeline(t)
+		p.statements["approve-bob"].omit = true
+		c.change(p)
+		p.sign()
+		pol := p.load()
+		prospect, err := pol.Consider(p.chain(pol), policy.Times{At: p.at, Known: p.at}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = prospect.Admits(verify.KeyCredential(p.world.Key(c.by)), approved(p, c.environment))
+		if got := attest.RefusalCode(err); got != c.want {
+			t.Errorf("%s: %q (%v), want %q", c.name, got, err, c.want)
+		}
+	}
+	p := newPipeline(t)
+	p.statements["approve-bob"].omit = true
+	p.sign()
+	pol := p.load()
+	prospect, err := pol.Consider(p.chain(pol), policy.Times{At: p.at, Known: p.at}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(prospect.Decisions) != 1 || prospect.Decisions[0].Principal != "alice" || !prospect.Decisions[0].Counts || !slices.Equal(prospect.Able, []string{"bob", "carol"}) {
+		t.Errorf("decisions %+v, able %v", prospect.Decisions, prospect.Able)
 	}
 }

@@ -53,6 +53,11 @@ func (p *Policy) Digest() attest.Digest { return p.digest }
 // Resolved returns the policy with everything inlined, as canonical JSON.
 func (p *Policy) Resolved() []byte { return p.resolved }
 
+// TrustsClaimedTimes reports whether the policy takes the signers' word for when
+// things happened (unsafeTime: claimed). Without it, evidence by plain keys, whose
+// times nobody authenticates, satisfies nothing.
+func (p *Policy) TrustsClaimedTimes() bool { return p.doc.unsafeTime }
+
 // Evidence returns the further repositories the policy names.
 func (p *Policy) Evidence() []attest.Repository { return p.doc.evidence }
 

@@ -114,6 +114,9 @@ func (a *app) policyCheck(file string) error {
 	if _, err := io.WriteString(a.Stdout, b.String()); err != nil {
 		return err
 	}
+	if !p.TrustsClaimedTimes() {
+		a.note("note: no evidence by plain keys can satisfy this policy, since nobody authenticates their times; unsafeTime: claimed would take the signers' word")
+	}
 	return valid(p, file, a.Now())
 }
 

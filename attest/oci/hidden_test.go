@@ -120,6 +120,33 @@ func TestNoListOfTagsIsNoAbsence(t *testing.T) {
 	wantCode(t, err, attest.CodeRegUnavailable)
 }
 
+// With the API, a list of tags that is denied is passed over; one that cannot be
+// had just now is "could not look", as everywhere.
+func TestTagsBesideTheAPI(t *testing.T) {
+	for status, want := range map[int]attest.Code{
+		http.StatusOK:                  "",
+		http.StatusForbidden:           "",
+		http.StatusNotFound:            "",
+		http.StatusInternalServerError: attest.CodeRegUnavailable,
+		http.StatusTooManyRequests:     attest.CodeRegUnavailable,
+	} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
+			where, d := prepared(t, true, 1, func(_ *hostile, w http.ResponseWriter, req *http.Request) bool {
+				if status == http.StatusOK || !strings.HasSuffix(req.URL.Path, "/tags/list") {
+					return false
+				}
+				w.WriteHeader(status)
+				return true
+			})
+			got, err := tryList(open(t, where), d)
+			if len(got) != 1 || attest.RefusalCode(err) != want {
+				t.Errorf("%d listed, %v; want 1 and %q", len(got), err, want)
+			}
+		})
+	}
+}
+
 // What is listed as an attestation under a digest nobody computes cannot be looked
 // at, and that is told.
 func TestListedUnderAnotherAlgorithm(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
 	"github.com/pedigree-ml/pedigree/attest"
 )
 
@@ -67,13 +69,27 @@ func (r *registry) referrers(ctx context.Context, subject attest.Digest, _ bool)
 	indexed, indexErr := r.fromIndex(ctx, subject)
 	out = append(out, indexed...)
 	tagged, tagsErr := r.fromTags(ctx, subject, out)
-	if ok && err == nil && attest.RefusalCode(tagsErr) == attest.CodeRegUnavailable {
-		// A registry with the API may keep its list of tags to itself. What lies
-		// under tags alone is then out of reach for whoever attached it, too: the
-		// reading back that attach does would not have shown it.
+	if ok && err == nil && withheld(tagsErr) {
+		// A registry with the API may grant nobody its list of tags (some do, to all
+		// who may only pull); every verdict about it would be undecided. Only the
+		// plain refusal is passed over: a list that cannot be had just now is a gap.
 		tagsErr = nil
 	}
 	return append(out, tagged...), errors.Join(err, indexErr, tagsErr)
+}
+
+// errNoTags is wrapped where a repository is there and says that it has no list of
+// tags.
+var errNoTags = errors.New("there is no list of tags")
+
+// withheld reports whether a registry answered, definitely, that the list of tags
+// is not for the caller.
+func withheld(err error) bool {
+	var te *transport.Error
+	if errors.As(err, &te) {
+		return te.StatusCode == http.StatusUnauthorized || te.StatusCode == http.StatusForbidden // of the token, for want of a right
+	}
+	return errors.Is(err, errDenied) || errors.Is(err, errNoTags)
 }
 
 // fromAPI asks the referrers API (distribution specification, "Listing
@@ -139,7 +155,7 @@ func (r *registry) fromTags(ctx context.Context, subject attest.Digest, known []
 		// all the same, there is one whose tags nobody may see.
 		switch _, merr := r.manifest(ctx, subject); {
 		case merr == nil:
-			err = attest.Refuse(attest.CodeRegUnavailable, "%s holds %s and does not list its tags", r.repo.Name(), subject)
+			err = &attest.Refusal{Code: attest.CodeRegUnavailable, About: r.repo.Name(), Why: "holds " + subject.String() + " and does not list its tags", Err: errNoTags}
 		case !errors.Is(merr, attest.ErrAbsent):
 			err = merr
 		}

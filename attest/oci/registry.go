@@ -243,6 +243,10 @@ func pathOf(raw string) string {
 	return u.Path // without the query, which may carry a signature
 }
 
+// errDenied is wrapped where a registry answered that something is not for the
+// caller.
+var errDenied = errors.New("denied")
+
 // statusError is what a registry's refusal means to us: it could not be asked.
 // Whoever knows that 404 proves absence lists 404 among the wanted answers.
 // settled says that asking again would not help.
@@ -252,7 +256,7 @@ func statusError(req request, resp *http.Response) (refusal *attest.Refusal, set
 		Why: fmt.Sprintf("%s %s answered %s: %.300s", req.method, pathOf(req.url), resp.Status, bytes.TrimSpace(b))}
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
-		e.Next = "check the credentials: docker login " + resp.Request.URL.Host
+		e.Next, e.Err = "check the credentials: docker login "+resp.Request.URL.Host, errDenied
 	case resp.StatusCode/100 == 3:
 		e.Code = attest.CodeRegRedirect
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pedigree-ml/pedigree/examples/internal/steps"
 )
 
 // run runs one command line in the current directory.
@@ -34,7 +36,7 @@ func TestUsageErrorsExitWithTwo(t *testing.T) {
 	}
 	for _, test := range tests {
 		code, stdout, stderr := run(test.line)
-		if code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, test.want) {
+		if code != steps.ExitUsage || stdout != "" || !strings.HasPrefix(stderr, test.want) {
 			t.Errorf("%q: exit status %d, stdout %q, stderr %q; want 2, nothing and %q", test.line, code, stdout, stderr, test.want)
 		}
 	}
@@ -45,12 +47,12 @@ func TestUsageErrorsExitWithTwo(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	for _, c := range commands() {
-		code, stdout, stderr := run(c.name + " --help")
-		if code != exitOK || stderr != "" || !strings.Contains(stdout, "Example:\n\n\tcredit "+c.name+" --") {
-			t.Errorf("%s --help: exit status %d, stdout %q, stderr %q", c.name, code, stdout, stderr)
+		code, stdout, stderr := run(c.Name + " --help")
+		if code != steps.ExitOK || stderr != "" || !strings.Contains(stdout, "Example:\n\n\tcredit "+c.Name+" --") {
+			t.Errorf("%s --help: exit status %d, stdout %q, stderr %q", c.Name, code, stdout, stderr)
 		}
-		if _, overview, _ := run("help"); !strings.Contains(overview, "\t"+c.name) {
-			t.Errorf("help lacks %s", c.name)
+		if _, overview, _ := run("help"); !strings.Contains(overview, "\t"+c.Name) {
+			t.Errorf("help lacks %s", c.Name)
 		}
 	}
 }
@@ -84,7 +86,7 @@ func TestFailuresExitWithOneAndLeaveNothing(t *testing.T) {
 	}
 	for _, test := range tests {
 		code, stdout, stderr := run(test.line)
-		if code != exitFailed || stdout != "" || !strings.HasPrefix(filepath.ToSlash(stderr), test.want) {
+		if code != steps.ExitFailed || stdout != "" || !strings.HasPrefix(filepath.ToSlash(stderr), test.want) {
 			t.Errorf("%q: exit status %d, stdout %q, stderr %q; want 1, nothing and %q", test.line, code, stdout, stderr, test.want)
 		}
 	}
@@ -99,7 +101,7 @@ func TestIngestIntoAnEmptyOrNestedDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, out := range []string{"empty", "a/b/c/"} {
-		if code, _, stderr := run("ingest --in - --out " + out); code != exitOK {
+		if code, _, stderr := run("ingest --in - --out " + out); code != steps.ExitOK {
 			t.Fatalf("%s: exit status %d: %s", out, code, stderr)
 		}
 		data, err := os.ReadFile(filepath.Join(out, dataName))
@@ -110,16 +112,5 @@ func TestIngestIntoAnEmptyOrNestedDirectory(t *testing.T) {
 		if err != nil || len(entries) != 1 && out != "empty" {
 			t.Errorf("%s: %v is left beside the output, error %v", out, entries, err)
 		}
-	}
-}
-
-func TestWriteAsideLeavesNothingOnError(t *testing.T) {
-	dir := t.TempDir()
-	err := writeDir(filepath.Join(dir, "out"), files{"a": nil, "no/such/dir": nil})
-	if err == nil {
-		t.Fatal("writing below a missing directory worked")
-	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
-		t.Errorf("%v is left and error %v, want nothing", entries, err)
 	}
 }

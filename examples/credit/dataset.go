@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/pedigree-ml/pedigree/examples/internal/steps"
 )
 
 // maxRows bounds memory: training holds every row as about 60 float64s. The
@@ -96,7 +98,7 @@ func readDataset(dir string) ([]row, error) {
 		return nil, fmt.Errorf("%s holds %d CSV files, want exactly one", dir, len(names))
 	}
 	path := filepath.Join(dir, names[0])
-	data, err := readFile(path, maxFile)
+	data, err := steps.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pedigree-ml/pedigree/examples/internal/steps"
 )
 
 func germanCredit(t *testing.T) []row {
@@ -118,10 +120,10 @@ func TestReadFileIsBounded(t *testing.T) {
 	if err := os.WriteFile(path, []byte("12345"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if data, err := readFile(path, 5); err != nil || string(data) != "12345" {
+	if data, err := steps.ReadFile(path, 5); err != nil || string(data) != "12345" {
 		t.Errorf("%q and error %v, want all five bytes", data, err)
 	}
-	if _, err := readFile(path, 4); err == nil || err.Error() != path+" exceeds 4 bytes" {
+	if _, err := steps.ReadFile(path, 4); err == nil || err.Error() != path+" exceeds 4 bytes" {
 		t.Errorf("error %v, want that the file exceeds 4 bytes", err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+
+	"github.com/pedigree-ml/pedigree/examples/internal/exact"
 )
 
 // A hyperparameters value holds what the user chooses about training. It is
@@ -86,32 +88,11 @@ func (m logistic) logit(x []float64) float64 {
 	return sum + m.bias
 }
 
-// sigmoid is 1/(1+exp(-z)).
+// sigmoid is 1/(1+exact.Exp(-z)).
 func sigmoid(z float64) float64 {
 	if z < 0 {
-		e := exp(z)
+		e := exact.Exp(z)
 		return e / (1 + e)
 	}
-	return 1 / (1 + exp(-z))
-}
-
-// exp is e to the power of x, for x <= 0. The standard library's is assembly on
-// some processors and differs between them in the last bit; this one is the
-// same everywhere, because it uses only correctly rounded operations.
-func exp(x float64) float64 {
-	const (
-		ln2High = 6.93147180369123816490e-01 // 32 bits: k*ln2High is exact
-		ln2Low  = 1.90821492927058770002e-10
-		terms   = 14 // the next term is below 2**-53 for |r| <= ln(2)/2
-	)
-	if x < -700 {
-		return 0 // below, the result would soon be subnormal
-	}
-	k := math.Round(x / math.Ln2)
-	r := (x - float64(k*ln2High)) - float64(k*ln2Low)
-	sum := 1.0
-	for i := terms; i > 0; i-- {
-		sum = 1 + float64(r*sum)/float64(i)
-	}
-	return math.Ldexp(sum, int(k))
+	return 1 / (1 + exact.Exp(-z))
 }

@@ -5,17 +5,6 @@ import (
 	"testing"
 )
 
-func TestExpAgreesWithTheStandardLibrary(t *testing.T) {
-	for x := 0.0; x > -690; x -= 0.0137 {
-		if got, want := exp(x), math.Exp(x); math.Abs(got-want) > 4e-16*want {
-			t.Errorf("exp(%v) is %v, want %v", x, got, want)
-		}
-	}
-	if exp(0) != 1 || exp(-1e300) != 0 {
-		t.Errorf("exp(0) and exp(-1e300) are %v and %v, want 1 and 0", exp(0), exp(-1e300))
-	}
-}
-
 func TestSigmoid(t *testing.T) {
 	for z, want := range map[float64]float64{0: 0.5, math.Log(3): 0.75, -math.Log(3): 0.25, 1e6: 1, -1e6: 0} {
 		if got := sigmoid(z); !near(got, want) {

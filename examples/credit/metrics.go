@@ -122,14 +122,3 @@ func calibrationError(outcomes []outcome) measure {
 	}
 	return measure{sum / float64(len(outcomes)), len(outcomes)}
 }
-
-// wilson is the 95 % Wilson score interval of a share. Unlike the textbook
-// interval it stays inside 0 to 1 and holds up for shares near the ends.
-func wilson(m measure) (low, high float64) {
-	const z = 1.959963984540054 // the normal distribution's 97.5 % point
-	n, p := float64(m.n), m.value
-	zz := float64(z*z) / n
-	center := p + zz/2
-	half := float64(z * math.Sqrt((float64(p*(1-p))+zz/4)/n))
-	return max(0, (center-half)/(1+zz)), min(1, (center+half)/(1+zz))
-}

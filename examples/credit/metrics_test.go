@@ -72,22 +72,6 @@ func TestCalibrationErrorOfCertainty(t *testing.T) {
 	}
 }
 
-func TestWilson(t *testing.T) {
-	// Published values: 81 of 263 (Newcombe 1998, method 3) and its ends.
-	tests := []struct{ hits, n, low, high float64 }{
-		{81, 263, 0.2553, 0.3662},
-		{15, 148, 0.0624, 0.1605},
-		{0, 20, 0, 0.1611},
-		{29, 29, 0.8830, 1},
-	}
-	for _, test := range tests {
-		low, high := wilson(measure{test.hits / test.n, int(test.n)})
-		if math.Abs(low-test.low) > 5e-5 || math.Abs(high-test.high) > 5e-5 {
-			t.Errorf("%v of %v: %.4f to %.4f, want %.4f to %.4f", test.hits, test.n, low, high, test.low, test.high)
-		}
-	}
-}
-
 func TestGapNeedsTwoLargeGroups(t *testing.T) {
 	group := func(n, selected int) []outcome {
 		os := make([]outcome, n)

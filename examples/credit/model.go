@@ -8,6 +8,9 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+
+	"github.com/pedigree-ml/pedigree/examples/internal/steps"
+	"github.com/pedigree-ml/pedigree/examples/safetensors"
 )
 
 // Names of the files in a model directory.
@@ -81,26 +84,26 @@ func (m model) logits(rows []row) []float64 {
 }
 
 // files returns the model directory of an unquantised model.
-func (m model) files() (files, error) {
+func (m model) files() (steps.Files, error) {
 	weights := make([]float32, len(m.weights))
 	for i, w := range m.weights {
 		weights[i] = float32(w)
 	}
-	tensors, err := formatSafetensors(float32Tensor("weight", weights...), float32Tensor("bias", float32(m.bias)))
+	tensors, err := safetensors.Format(safetensors.Float32("weight", weights...), safetensors.Float32("bias", float32(m.bias)))
 	if err != nil {
 		return nil, err
 	}
-	c, err := formatJSON(m.config)
+	c, err := steps.FormatJSON(m.config)
 	if err != nil {
 		return nil, err
 	}
-	return files{weightsName: tensors, configName: c, cardName: trainedCard(m.config)}, nil
+	return steps.Files{weightsName: tensors, configName: c, cardName: trainedCard(m.config)}, nil
 }
 
 // readModel reads a model directory, quantised or not.
 func readModel(dir string) (model, error) {
 	path := filepath.Join(dir, configName)
-	text, err := readFile(path, maxConfig)
+	text, err := steps.ReadFile(path, maxConfig)
 	if err != nil {
 		return model{}, err
 	}
@@ -109,7 +112,7 @@ func readModel(dir string) (model, error) {
 		return model{}, fmt.Errorf("%s: %w", path, err)
 	}
 	path = filepath.Join(dir, weightsName)
-	data, err := readFile(path, maxFile)
+	data, err := steps.ReadFile(path, maxFile)
 	if err != nil {
 		return model{}, err
 	}
@@ -152,7 +155,7 @@ func parseConfig(text []byte) (config, error) {
 
 // parseWeights reads the tensors the config promises and no others.
 func parseWeights(data []byte, c config) (logistic, error) {
-	tensors, err := parseSafetensors(data)
+	tensors, err := safetensors.Parse(data)
 	if err != nil {
 		return logistic{}, err
 	}
@@ -178,16 +181,16 @@ func parseWeights(data []byte, c config) (logistic, error) {
 }
 
 // weightValues returns the weights as numbers, dequantised if q says so.
-func weightValues(tensors map[string]tensor, q *quantization) ([]float64, error) {
+func weightValues(tensors map[string]safetensors.Tensor, q *quantization) ([]float64, error) {
 	var weights []float64
 	if q == nil {
-		values, err := tensors["weight"].float32s()
+		values, err := tensors["weight"].Float32s()
 		for _, v := range values {
 			weights = append(weights, float64(v))
 		}
 		return weights, err
 	}
-	codes, err := tensors["weight"].int8s()
+	codes, err := tensors["weight"].Int8s()
 	if err != nil {
 		return nil, err
 	}
@@ -208,12 +211,12 @@ func weightValues(tensors map[string]tensor, q *quantization) ([]float64, error)
 }
 
 // scalar returns the one element of an F32 tensor.
-func scalar(tensors map[string]tensor, name string) (float64, error) {
+func scalar(tensors map[string]safetensors.Tensor, name string) (float64, error) {
 	t, ok := tensors[name]
 	if !ok {
 		return 0, fmt.Errorf("no tensor %q", name)
 	}
-	v, err := t.float32s()
+	v, err := t.Float32s()
 	if err != nil {
 		return 0, err
 	}
@@ -221,17 +224,4 @@ func scalar(tensors map[string]tensor, name string) (float64, error) {
 		return 0, fmt.Errorf("tensor %q has %d elements, want 1", name, len(v))
 	}
 	return float64(v[0]), nil
-}
-
-// formatJSON writes v indented, with a final newline and "<" as itself, for the
-// sake of category names.
-func formatJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }

@@ -6,10 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pedigree-ml/pedigree/examples/internal/steps"
+	"github.com/pedigree-ml/pedigree/examples/safetensors"
 )
 
 // trainedFiles returns the files of a model and of its 4-bit version.
-func trainedFiles(t *testing.T) (trained, quantised files) {
+func trainedFiles(t *testing.T) (trained, quantised steps.Files) {
 	t.Helper()
 	rows := germanCredit(t)
 	m, err := train(rows, hyperparameters{Epochs: 5, LearningRate: 0.5})
@@ -80,13 +83,13 @@ func TestParseConfigRefusesScaleZero(t *testing.T) {
 
 func TestParseWeightsRefuses(t *testing.T) {
 	trained, quantised := trainedFiles(t)
-	parse := func(c []byte, tensors ...tensor) error {
+	parse := func(c []byte, tensors ...safetensors.Tensor) error {
 		t.Helper()
 		config, err := parseConfig(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		data, err := formatSafetensors(tensors...)
+		data, err := safetensors.Format(tensors...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,17 +98,17 @@ func TestParseWeightsRefuses(t *testing.T) {
 	}
 	float, integer := trained[configName], quantised[configName]
 	zeros := make([]float32, 54)
-	weight, bias, scale := float32Tensor("weight", zeros...), float32Tensor("bias", 0), float32Tensor("weight_scale", 1)
-	zeroCodes := int8Tensor("weight", make([]int8, 54)...)
+	weight, bias, scale := safetensors.Float32("weight", zeros...), safetensors.Float32("bias", 0), safetensors.Float32("weight_scale", 1)
+	zeroCodes := safetensors.Int8("weight", make([]int8, 54)...)
 	if err := parse(float, weight, bias); err != nil {
 		t.Fatalf("good weights must parse, or this test proves nothing: %v", err)
 	}
 	if err := parse(integer, zeroCodes, scale, bias); err != nil {
 		t.Fatalf("good codes must parse, or this test proves nothing: %v", err)
 	}
-	nan := float32Tensor("bias", 0)
-	copy(nan.data, []byte{0, 0, 0xc0, 0x7f})
-	large := int8Tensor("weight", append(make([]int8, 53), 8)...)
+	nan := safetensors.Float32("bias", 0)
+	copy(nan.Data, []byte{0, 0, 0xc0, 0x7f})
+	large := safetensors.Int8("weight", append(make([]int8, 53), 8)...)
 	tests := []struct {
 		name string
 		err  error
@@ -114,12 +117,12 @@ func TestParseWeightsRefuses(t *testing.T) {
 		{"another tensor", parse(float, weight, bias, scale), "3 tensors, want 2"},
 		{"no bias", parse(float, weight, scale), `no tensor "bias"`},
 		{"no weight", parse(float, bias, scale), `tensor "" is  [], want F32 of one dimension`},
-		{"long bias", parse(float, weight, float32Tensor("bias", 1, 2)), `tensor "bias" has 2 elements, want 1`},
+		{"long bias", parse(float, weight, safetensors.Float32("bias", 1, 2)), `tensor "bias" has 2 elements, want 1`},
 		{"NaN", parse(float, weight, nan), `tensor "bias": element 0 is not finite`},
-		{"width", parse(float, float32Tensor("weight", 1), bias), "1 weights, want 54 for the features in config.json"},
+		{"width", parse(float, safetensors.Float32("weight", 1), bias), "1 weights, want 54 for the features in config.json"},
 		{"integers unannounced", parse(float, zeroCodes, bias), `tensor "weight" is I8 [54], want F32 of one dimension`},
 		{"floats for integers", parse(integer, weight, scale, bias), `tensor "weight" is F32 [54], want I8 of one dimension`},
-		{"negative scale", parse(integer, zeroCodes, float32Tensor("weight_scale", -1), bias), "weight_scale is -1, want it not negative"},
+		{"negative scale", parse(integer, zeroCodes, safetensors.Float32("weight_scale", -1), bias), "weight_scale is -1, want it not negative"},
 		{"code too large", parse(integer, large, scale, bias), "weight 53 is 8, want at most 7 with 4 bits"},
 	}
 	for _, test := range tests {
@@ -132,7 +135,7 @@ func TestParseWeightsRefuses(t *testing.T) {
 func TestReadModelNamesTheFile(t *testing.T) {
 	trained, _ := trainedFiles(t)
 	dir := filepath.Join(t.TempDir(), "model")
-	if err := writeDir(dir, trained); err != nil {
+	if err := steps.WriteDir(dir, trained); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, weightsName)

@@ -13,6 +13,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pedigree-ml/pedigree/examples/internal/record"
+	"github.com/pedigree-ml/pedigree/examples/internal/steps"
 )
 
 // clock is the time in every test: not in UTC and not whole seconds, to see
@@ -27,7 +30,7 @@ func step(t *testing.T, dir, line string) string {
 	t.Chdir(dir)
 	var stdout, stderr bytes.Buffer
 	code := Run(strings.Fields(line), bytes.NewReader(Data()), &stdout, &stderr, clock)
-	if code != exitOK || stderr.Len() > 0 {
+	if code != steps.ExitOK || stderr.Len() > 0 {
 		t.Fatalf("credit %s: exit status %d, %s", line, code, stderr.String())
 	}
 	return stdout.String()
@@ -99,7 +102,7 @@ func TestPipelineIsDeterministic(t *testing.T) {
 	}
 }
 
-func readEvaluation(t *testing.T, path string) evaluation {
+func readEvaluation(t *testing.T, path string) record.Evaluation {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -107,14 +110,14 @@ func readEvaluation(t *testing.T, path string) evaluation {
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	var e evaluation
+	var e record.Evaluation
 	if err := d.Decode(&e); err != nil {
 		t.Fatal(err)
 	}
 	return e
 }
 
-func (d decimal) float(t *testing.T) float64 {
+func float(t *testing.T, d record.Decimal) float64 {
 	t.Helper()
 	v, err := strconv.ParseFloat(string(d), 64)
 	if err != nil {
@@ -127,7 +130,7 @@ func TestDefaultsMeetTheirPurpose(t *testing.T) {
 	dir := pipeline(t)
 	value := func(name string) (accuracy, parity float64) {
 		e := readEvaluation(t, filepath.Join(dir, name+"-quality.json"))
-		return e.Metrics["accuracy"].Value.float(t), e.Slices["sex"].Gaps["demographicParity"].Value.float(t)
+		return float(t, e.Metrics["accuracy"].Value), float(t, e.Slices["sex"].Gaps["demographicParity"].Value)
 	}
 	float, _ := value("model")
 	int8, parity := value("int8")
@@ -149,7 +152,7 @@ func TestDefaultsMeetTheirPurpose(t *testing.T) {
 func TestEvaluationShape(t *testing.T) {
 	dir := pipeline(t)
 	quality := readEvaluation(t, filepath.Join(dir, "int8-quality.json"))
-	if quality.Kind != "quality" || quality.EvaluatedAt != "2026-11-23T15:00:00Z" || quality.Suite != (suite{"german-credit-holdout", "1"}) {
+	if quality.Kind != "quality" || quality.EvaluatedAt != "2026-11-23T15:00:00Z" || quality.Suite != (record.Suite{Name: "german-credit-holdout", Version: "1"}) {
 		t.Errorf("the head is %q, %q, %v", quality.Kind, quality.EvaluatedAt, quality.Suite)
 	}
 	for _, name := range []string{"accuracy", "rocAuc", "brierScore", "expectedCalibrationError"} {
@@ -208,21 +211,13 @@ func TestEvaluationNumbers(t *testing.T) {
 		case string:
 			if f, err := strconv.ParseFloat(v, 64); err == nil && v != "1" {
 				decimals++
-				if string(newDecimal(f)) != v || len(v) > len("0.123456") {
-					t.Errorf("decimal %q has another spelling, %q", v, newDecimal(f))
+				if string(record.NewDecimal(f)) != v || len(v) > len("0.123456") {
+					t.Errorf("decimal %q has another spelling, %q", v, record.NewDecimal(f))
 				}
 			}
 		}
 	}
 	if decimals < 40 {
 		t.Errorf("found %d decimals: the walk missed some", decimals)
-	}
-}
-
-func TestNewDecimal(t *testing.T) {
-	for v, want := range map[float64]decimal{0: "0", 1: "1", 0.5: "0.5", 227.0 / 300: "0.756667", 1e-9: "0", 10: "10"} {
-		if got := newDecimal(v); got != want {
-			t.Errorf("newDecimal(%v) is %q, want %q", v, got, want)
-		}
 	}
 }

@@ -3,6 +3,9 @@ package credit
 import (
 	"fmt"
 	"math"
+
+	"github.com/pedigree-ml/pedigree/examples/internal/steps"
+	"github.com/pedigree-ml/pedigree/examples/safetensors"
 )
 
 // Widths of a quantised weight that this package writes and reads.
@@ -97,14 +100,14 @@ func logitRMSE(a, b logistic, inputs [][]float64) float64 {
 }
 
 // files returns the model directory. The card says what it was made from.
-func (q quantized) files(baseModel string) (files, error) {
-	tensors, err := formatSafetensors(int8Tensor("weight", q.codes...), float32Tensor("weight_scale", q.scale), float32Tensor("bias", q.bias))
+func (q quantized) files(baseModel string) (steps.Files, error) {
+	tensors, err := safetensors.Format(safetensors.Int8("weight", q.codes...), safetensors.Float32("weight_scale", q.scale), safetensors.Float32("bias", q.bias))
 	if err != nil {
 		return nil, err
 	}
-	c, err := formatJSON(q.config)
+	c, err := steps.FormatJSON(q.config)
 	if err != nil {
 		return nil, err
 	}
-	return files{weightsName: tensors, configName: c, cardName: quantizedCard(q.config, baseModel)}, nil
+	return steps.Files{weightsName: tensors, configName: c, cardName: quantizedCard(q.config, baseModel)}, nil
 }

@@ -1,6 +1,8 @@
-package credit
+package steps
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,26 +11,19 @@ import (
 	"path/filepath"
 )
 
-// maxFile bounds every data and weights file. The largest of this pipeline, the
-// CSV, has 139,016 bytes.
-const maxFile = 64 << 20
-
-// maxConfig bounds config.json, which has about 4 KiB.
-const maxConfig = 1 << 20
-
-// readFile reads the file at path if it has at most limit bytes.
-func readFile(path string, limit int64) ([]byte, error) {
+// ReadFile reads the file at path if it has at most limit bytes.
+func ReadFile(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readBounded(f, path, limit)
+	return ReadBounded(f, path, limit)
 }
 
-// readBounded reads one byte past the limit to tell "exactly full" from "cut
+// ReadBounded reads one byte past the limit to tell "exactly full" from "cut
 // short".
-func readBounded(r io.Reader, name string, limit int64) ([]byte, error) {
+func ReadBounded(r io.Reader, name string, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
@@ -39,12 +34,12 @@ func readBounded(r io.Reader, name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// files maps the names in an output directory to their contents.
-type files map[string][]byte
+// Files maps the names in an output directory to their contents.
+type Files map[string][]byte
 
-// checkAbsent refuses an output that is already there. An empty directory or
+// CheckAbsent refuses an output that is already there. An empty directory or
 // file is accepted: some tools create the place an output goes to.
-func checkAbsent(path string) error {
+func CheckAbsent(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -66,10 +61,10 @@ func checkAbsent(path string) error {
 	return fmt.Errorf("output %s already exists", path)
 }
 
-// checkOutside refuses an output in an input directory: it would change what
+// CheckOutside refuses an output in an input directory: it would change what
 // the step has read, and with it the digest that stands for it. Links are not
 // followed; this is for mistakes.
-func checkOutside(output string, inputs ...string) error {
+func CheckOutside(output string, inputs ...string) error {
 	for _, input := range inputs {
 		out, err := filepath.Abs(output)
 		if err != nil {
@@ -86,9 +81,9 @@ func checkOutside(output string, inputs ...string) error {
 	return nil
 }
 
-// writeDir writes a new directory at path. It is written aside and renamed, so
+// WriteDir writes a new directory at path. It is written aside and renamed, so
 // a crash leaves no half of it under its name.
-func writeDir(path string, contents files) error {
+func WriteDir(path string, contents Files) error {
 	return writeAside(path, func(aside string) error {
 		if err := os.Mkdir(aside, 0o777); err != nil {
 			return err
@@ -102,8 +97,8 @@ func writeDir(path string, contents files) error {
 	})
 }
 
-// writeFile writes a new file at path, aside and renamed like writeDir.
-func writeFile(path string, data []byte) error {
+// WriteFile writes a new file at path, aside and renamed like WriteDir.
+func WriteFile(path string, data []byte) error {
 	return writeAside(path, func(aside string) error {
 		return os.WriteFile(aside, data, 0o666)
 	})
@@ -113,14 +108,14 @@ func writeFile(path string, data []byte) error {
 // same file system, and renames it to path.
 func writeAside(path string, write func(aside string) error) error {
 	path = filepath.Clean(path)
-	if err := checkAbsent(path); err != nil {
+	if err := CheckAbsent(path); err != nil {
 		return err
 	}
 	parent := filepath.Dir(path)
 	if err := os.MkdirAll(parent, 0o777); err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp(parent, ".credit-")
+	scratch, err := os.MkdirTemp(parent, ".steps-")
 	if err != nil {
 		return err
 	}
@@ -136,4 +131,17 @@ func writeAside(path string, write func(aside string) error) error {
 		return err
 	}
 	return os.Rename(aside, path)
+}
+
+// FormatJSON writes v indented, with a final newline and "<" as itself, for the
+// sake of names.
+func FormatJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }

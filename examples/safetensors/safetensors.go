@@ -1,4 +1,12 @@
-package credit
+// Package safetensors writes and reads the safetensors format, in which a model's
+// weights are a JSON header and plain numbers.
+//
+// It was made because its predecessors, Python pickles, run code when they are
+// loaded. A reader that is lenient gives part of that back: a file that two
+// readers see differently is a place to hide something. So Parse refuses gaps,
+// overlaps, trailing bytes, repeated names and types it does not know, and
+// Format writes equal tensors as equal bytes.
+package safetensors
 
 import (
 	"bytes"
@@ -12,16 +20,19 @@ import (
 	"unicode/utf8"
 )
 
-// maxHeader bounds the JSON header of a safetensors file. This pipeline's has
-// about 200 bytes.
+// maxHeader bounds the JSON header. Those of the examples have up to 1 KiB.
 const maxHeader = 1 << 20
 
-// A tensor is one named array of a safetensors file.
-type tensor struct {
-	name  string
-	dtype string
-	shape []int
-	data  []byte // little endian
+// maxSize bounds the bytes of one tensor, far above those of the examples: it
+// keeps the product of a shape from overflowing.
+const maxSize = 64 << 20
+
+// A Tensor is one named array of a safetensors file.
+type Tensor struct {
+	Name  string
+	DType string
+	Shape []int
+	Data  []byte // little endian
 }
 
 // dtypeSize returns the bytes per element of a dtype, or 0 for one this reader
@@ -40,50 +51,83 @@ func dtypeSize(dtype string) int {
 	return 0
 }
 
-// float32Tensor returns a one-dimensional F32 tensor.
-func float32Tensor(name string, values ...float32) tensor {
-	t := tensor{name: name, dtype: "F32", shape: []int{len(values)}}
+// Float32 returns an F32 tensor of one dimension; Reshape gives it others.
+func Float32(name string, values ...float32) Tensor {
+	t := Tensor{Name: name, DType: "F32", Shape: []int{len(values)}}
 	for _, v := range values {
-		t.data = binary.LittleEndian.AppendUint32(t.data, math.Float32bits(v))
+		t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(v))
 	}
 	return t
 }
 
-// int8Tensor returns a one-dimensional I8 tensor.
-func int8Tensor(name string, values ...int8) tensor {
-	t := tensor{name: name, dtype: "I8", shape: []int{len(values)}}
+// Int8 returns an I8 tensor of one dimension.
+func Int8(name string, values ...int8) Tensor {
+	t := Tensor{Name: name, DType: "I8", Shape: []int{len(values)}}
 	for _, v := range values {
-		t.data = append(t.data, byte(v))
+		t.Data = append(t.Data, byte(v))
 	}
 	return t
 }
 
-// float32s returns the elements of a one-dimensional F32 tensor.
-func (t tensor) float32s() ([]float32, error) {
-	if t.dtype != "F32" || len(t.shape) != 1 {
-		return nil, fmt.Errorf("tensor %q is %s %v, want F32 of one dimension", t.name, t.dtype, t.shape)
+// Uint8 returns a U8 tensor of one dimension.
+func Uint8(name string, values ...uint8) Tensor {
+	return Tensor{Name: name, DType: "U8", Shape: []int{len(values)}, Data: slices.Clone(values)}
+}
+
+// Reshape returns t with another shape, which must have as many elements: Parse
+// refuses a file where it has not.
+func (t Tensor) Reshape(shape ...int) Tensor {
+	t.Shape = shape
+	return t
+}
+
+// Float32s returns the elements of an F32 tensor of the given shape, the last
+// index fastest. Elements that are not finite are refused.
+func (t Tensor) Float32s(shape ...int) ([]float32, error) {
+	if err := t.check("F32", shape); err != nil {
+		return nil, err
 	}
-	values := make([]float32, t.shape[0])
+	values := make([]float32, len(t.Data)/4)
 	for i := range values {
-		v := math.Float32frombits(binary.LittleEndian.Uint32(t.data[4*i:]))
+		v := math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return nil, fmt.Errorf("tensor %q: element %d is not finite", t.name, i)
+			return nil, fmt.Errorf("tensor %q: element %d is not finite", t.Name, i)
 		}
 		values[i] = v
 	}
 	return values, nil
 }
 
-// int8s returns the elements of a one-dimensional I8 tensor.
-func (t tensor) int8s() ([]int8, error) {
-	if t.dtype != "I8" || len(t.shape) != 1 {
-		return nil, fmt.Errorf("tensor %q is %s %v, want I8 of one dimension", t.name, t.dtype, t.shape)
+// Int8s returns the elements of an I8 tensor of the given shape.
+func (t Tensor) Int8s(shape ...int) ([]int8, error) {
+	if err := t.check("I8", shape); err != nil {
+		return nil, err
 	}
-	values := make([]int8, len(t.data))
-	for i, b := range t.data {
+	values := make([]int8, len(t.Data))
+	for i, b := range t.Data {
 		values[i] = int8(b)
 	}
 	return values, nil
+}
+
+// Uint8s returns the elements of a U8 tensor of the given shape.
+func (t Tensor) Uint8s(shape ...int) ([]uint8, error) {
+	if err := t.check("U8", shape); err != nil {
+		return nil, err
+	}
+	return slices.Clone(t.Data), nil
+}
+
+// check asks for a type and a shape; no shape is any of one dimension.
+func (t Tensor) check(dtype string, shape []int) error {
+	if t.DType == dtype && (slices.Equal(t.Shape, shape) || len(shape) == 0 && len(t.Shape) == 1) {
+		return nil
+	}
+	want := "one dimension"
+	if len(shape) > 0 {
+		want = fmt.Sprint(shape)
+	}
+	return fmt.Errorf("tensor %q is %s %v, want %s of %s", t.Name, t.DType, t.Shape, dtype, want)
 }
 
 // headerEntry is the spelling of a tensor in the header.
@@ -93,15 +137,15 @@ type headerEntry struct {
 	Offsets [2]int `json:"data_offsets"`
 }
 
-// formatSafetensors writes tensors in the given order. Keys are sorted and the
+// Format writes tensors in the given order. Keys are sorted and the
 // header is padded to eight bytes, so equal tensors give equal files.
-func formatSafetensors(tensors ...tensor) ([]byte, error) {
+func Format(tensors ...Tensor) ([]byte, error) {
 	head := map[string]any{"__metadata__": map[string]string{"format": "pt"}}
 	var data []byte
 	for _, t := range tensors {
 		begin := len(data)
-		data = append(data, t.data...)
-		head[t.name] = headerEntry{t.dtype, t.shape, [2]int{begin, len(data)}}
+		data = append(data, t.Data...)
+		head[t.Name] = headerEntry{t.DType, t.Shape, [2]int{begin, len(data)}}
 	}
 	text, err := json.Marshal(head)
 	if err != nil {
@@ -112,10 +156,10 @@ func formatSafetensors(tensors ...tensor) ([]byte, error) {
 	return append(append(file, text...), data...), nil
 }
 
-// parseSafetensors parses a whole file. It accepts what the format's reference
+// Parse parses a whole file. It accepts what the format's reference
 // implementation accepts, less: an unknown dtype is refused, because its size
 // could not be checked.
-func parseSafetensors(file []byte) (map[string]tensor, error) {
+func Parse(file []byte) (map[string]Tensor, error) {
 	if len(file) < 8 {
 		return nil, fmt.Errorf("%d bytes, want at least the 8 of the header length", len(file))
 	}
@@ -139,9 +183,9 @@ func parseSafetensors(file []byte) (map[string]tensor, error) {
 
 // parseTensors checks that the tensors tile data: none outside, no overlap, and
 // no gap, where bytes could hide that no reader of tensors sees.
-func parseTensors(members []jsonMember, data []byte) (map[string]tensor, error) {
+func parseTensors(members []jsonMember, data []byte) (map[string]Tensor, error) {
 	type span struct {
-		tensor
+		Tensor
 		begin, end int
 	}
 	var spans []span
@@ -164,7 +208,7 @@ func parseTensors(members []jsonMember, data []byte) (map[string]tensor, error) 
 		if err := checkSize(e, end-begin); err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", m.name, err)
 		}
-		spans = append(spans, span{tensor{m.name, e.Dtype, e.Shape, data[begin:end]}, begin, end})
+		spans = append(spans, span{Tensor{m.name, e.Dtype, e.Shape, data[begin:end]}, begin, end})
 	}
 	slices.SortFunc(spans, func(a, b span) int {
 		if a.begin != b.begin {
@@ -172,16 +216,16 @@ func parseTensors(members []jsonMember, data []byte) (map[string]tensor, error) 
 		}
 		return a.end - b.end
 	})
-	tensors, at := make(map[string]tensor), 0
+	tensors, at := make(map[string]Tensor), 0
 	for _, s := range spans {
 		if s.begin < at {
-			return nil, fmt.Errorf("tensor %q overlaps the one before it", s.name)
+			return nil, fmt.Errorf("tensor %q overlaps the one before it", s.Name)
 		}
 		if s.begin > at {
-			return nil, fmt.Errorf("tensor %q begins at %d, want %d: no gaps", s.name, s.begin, at)
+			return nil, fmt.Errorf("tensor %q begins at %d, want %d: no gaps", s.Name, s.begin, at)
 		}
 		at = s.end
-		tensors[s.name] = s.tensor
+		tensors[s.Name] = s.Tensor
 	}
 	if at != len(data) {
 		return nil, fmt.Errorf("%d bytes after the last tensor", len(data)-at)
@@ -225,7 +269,7 @@ func checkSize(e headerEntry, size int) error {
 		return fmt.Errorf("unknown dtype %q", e.Dtype)
 	}
 	for _, d := range e.Shape {
-		if d < 0 || (d > 0 && want > maxFile/d) {
+		if d < 0 || (d > 0 && want > maxSize/d) {
 			return fmt.Errorf("shape %v is out of range", e.Shape)
 		}
 		want *= d

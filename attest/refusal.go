@@ -67,12 +67,24 @@ const (
 	CodeConflict        Code = "E_CONFLICT"          // authentic evidence that contradicts, or fails beside a pass
 	CodeVeto            Code = "E_VETO"              // an authorised person or system said no
 
+	CodeRevoked     Code = "E_REVOKED"     // withdrawn by somebody the policy lets do so
+	CodeQuarantined Code = "E_QUARANTINED" // set aside until it is looked into
+	CodeRollback    Code = "E_ROLLBACK"    // older than what is known to exist or required
+	CodeStatus      Code = "E_STATUS"      // no complete list of what there should be
+	CodeVSA         Code = "E_VSA"         // a verification summary that may not stand in
+	CodeCovers      Code = "E_COVERS"      // statements about files that leave one out
+	CodeEvalPlan    Code = "E_EVAL_PLAN"   // a plan that is younger than what it plans
+	CodeFormat      Code = "E_FORMAT"      // a file that is not of a format the policy lists
+	CodeFileExtra   Code = "E_FILE_EXTRA"  // a file of a kind that the policy does not list, or that nobody pushed
+
 	// Principals and time.
 	CodeIdentity    Code = "E_IDENTITY"     // signed by somebody the policy does not let do this
 	CodeQuorum      Code = "E_QUORUM"       // too few distinct principals
 	CodeStale       Code = "E_STALE"        // older than allowed
 	CodeTimeMissing Code = "E_TIME_MISSING" // no time, or nobody authenticated it
 	CodeTimeWindow  Code = "E_TIME_WINDOW"  // a time in the future or outside its window
+
+	CodeKeyWindow Code = "E_KEY_WINDOW" // signed outside the time in which the key counts
 
 	// Certificates, logs and timestamps.
 	CodeTrustRoot   Code = "E_TRUSTROOT"    // a trusted root cannot be used
@@ -95,7 +107,13 @@ const (
 	CodeDenied        Code = "E_DENIED"         // an artifact that the policy lists as denied
 	CodeNoRule        Code = "E_NO_RULE"        // nothing in the policy covers this artifact
 
+	CodePolicySig      Code = "E_POLICY_SIG"      // a policy that its roots did not sign
+	CodePolicyRollback Code = "E_POLICY_ROLLBACK" // an older or another policy than was seen before
+	CodePolicyTest     Code = "E_POLICY_TEST"     // a policy that does not judge as its tests expect
+	CodePolicyFinding  Code = "E_POLICY_FINDING"  // a policy that loads, and may not mean what it says
+
 	// The program.
+	CodeState       Code = "E_STATE"       // what the verifier remembers cannot be read or kept
 	CodeUsage       Code = "E_USAGE"       // wrong flags or arguments
 	CodeCommand     Code = "E_COMMAND"     // the step's command failed
 	CodeInterrupted Code = "E_INTERRUPTED" // stopped from outside

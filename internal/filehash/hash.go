@@ -32,6 +32,16 @@ const bufferSize = 1 << 20
 // attest.CodeFileChanged: its digest would be of bytes that never lay there
 // together. On error some digests may be set.
 func (t *Tree) Hash(ctx context.Context, jobs int, add func(n int64)) error {
+	return t.HashReading(ctx, jobs, add, nil)
+}
+
+// HashReading does what Hash does, and lets look read the files too. look is
+// called with the position of a file in Files and with its bytes as they are
+// hashed, from several goroutines: what it sees has the digest, and what it leaves
+// is hashed all the same. The digest is set only after look returned, and what
+// look found is worth nothing unless HashReading succeeds. An error of look stops
+// everything and is returned.
+func (t *Tree) HashReading(ctx context.Context, jobs int, add func(n int64), look func(i int, r io.Reader) error) error {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
@@ -59,7 +69,11 @@ func (t *Tree) Hash(ctx context.Context, jobs int, add func(n int64)) error {
 				if i >= len(order) || ctx.Err() != nil {
 					return
 				}
-				if err := t.Files[order[i]].hash(ctx, buf, add); err != nil {
+				see := func(io.Reader) error { return nil }
+				if look != nil {
+					see = func(r io.Reader) error { return look(order[i], r) }
+				}
+				if err := t.Files[order[i]].hash(ctx, buf, add, see); err != nil {
 					cancel(err)
 					return
 				}
@@ -76,37 +90,54 @@ func (t *Tree) Hash(ctx context.Context, jobs int, add func(n int64)) error {
 	return nil
 }
 
-func (f *File) hash(ctx context.Context, buf []byte, add func(int64)) error {
+func (f *File) hash(ctx context.Context, buf []byte, add func(int64), look func(io.Reader) error) error {
 	r, err := f.open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	h := sha256.New()
-	var total int64
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := r.Read(buf)
-		h.Write(buf[:n])
-		total += int64(n)
-		add(int64(n))
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return ioRefusal(f.full(), err)
-		}
+	h := &hashing{ctx: ctx, file: f, r: r, h: sha256.New(), add: add}
+	if err := look(h); err != nil {
+		return err
 	}
-	if total != f.Size {
-		return f.changed(fmt.Sprintf("%d bytes were there, %d were read", f.Size, total))
+	for err == nil {
+		_, err = h.Read(buf)
+	}
+	if err != io.EOF {
+		return err
+	}
+	if h.total != f.Size {
+		return f.changed(fmt.Sprintf("%d bytes were there, %d were read", f.Size, h.total))
 	}
 	if err := f.unchanged(r); err != nil {
 		return err
 	}
-	f.Digest = attest.SHA256Sum([sha256.Size]byte(h.Sum(nil)))
+	f.Digest = attest.SHA256Sum([sha256.Size]byte(h.h.Sum(nil)))
 	return nil
+}
+
+// A hashing reader hashes what it gives.
+type hashing struct {
+	ctx   context.Context
+	file  *File
+	r     *os.File
+	h     hash.Hash
+	add   func(int64)
+	total int64
+}
+
+func (h *hashing) Read(p []byte) (int, error) {
+	if err := h.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := h.r.Read(p)
+	h.h.Write(p[:n])
+	h.total += int64(n)
+	h.add(int64(n))
+	if err != nil && err != io.EOF {
+		err = ioRefusal(h.file.full(), err)
+	}
+	return n, err
 }
 
 func (f *File) full() string { return filepath.Join(f.root, f.name) }
@@ -204,3 +235,21 @@ func (c *checked) Read(p []byte) (int, error) {
 }
 
 func (c *checked) Close() error { return c.r.Close() }
+
+// Same refuses with attest.CodeFileChanged if later, a second scan of what t
+// was scanned from, found another set of files, or one in another state. Hash
+// checks each file before and after it reads it; only this says that all of them
+// lay there together.
+func (t *Tree) Same(later *Tree) error {
+	for i := range max(len(t.Files), len(later.Files)) {
+		switch {
+		case i >= len(later.Files) || i < len(t.Files) && t.Files[i].Path < later.Files[i].Path:
+			return t.Files[i].changed("it is gone")
+		case i >= len(t.Files) || t.Files[i].Path > later.Files[i].Path:
+			return later.Files[i].changed("it was not there before")
+		case !same(t.Files[i].info, later.Files[i].info):
+			return t.Files[i].changed("it changed while others were read")
+		}
+	}
+	return nil
+}

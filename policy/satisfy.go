@@ -118,8 +118,8 @@ func (ev *evaluator) judge(s *step, d attest.Digest, c *candidate) {
 	if s.kind != "" && c.principal.kind != s.kind {
 		c.fail(&c.eligible, Fail, Reason{Code: attest.CodeIdentity, Why: fmt.Sprintf("%s is %s; the step asks for %s", c.principal.name, c.principal.kind, s.kind)})
 	}
-	if c.facts.Conditions > 0 {
-		c.fail(&c.eligible, Fail, Reason{Code: attest.CodeConditions, Why: fmt.Sprintf("%s approved with %d conditions, which nothing discharges", c.principal.name, c.facts.Conditions),
+	if len(c.facts.Conditions) > 0 {
+		c.fail(&c.eligible, Fail, Reason{Code: attest.CodeConditions, Why: fmt.Sprintf("%s approved with %d conditions, which nothing discharges", c.principal.name, len(c.facts.Conditions)),
 			Next: "approve again without conditions once they are met"})
 	}
 	if path := ev.chain.Cycle(c.e); path != nil {

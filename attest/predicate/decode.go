@@ -2,7 +2,6 @@ package predicate
 
 import (
 	"fmt"
-	"math/big"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,7 +19,7 @@ import (
 // The errors, with the field's path in Refusal.About: E_PREDICATE_SCHEMA for a
 // field that is missing, of the wrong kind, or contradicts another one;
 // E_DIGEST_ALG and E_DIGEST_FORMAT for a digest; E_CHAIN_FANOUT for more inputs
-// than MaxInputs, E_LIMIT for other lists; E_PREDICATE_TYPE for a type that is
+// than MaxInputs, E_LIMIT for other lists and maps; E_PREDICATE_TYPE for a type that is
 // one with a table but for case.
 func Decode(s *attest.Statement) (Facts, error) {
 	return decode(s.PredicateType, s.Predicate)
@@ -39,6 +38,9 @@ func decode(predicateType string, v strictjson.Value) (Facts, error) {
 		return Facts{}, err
 	}
 	f := Facts{Type: predicateType, Tree: tree}
+	if way := claimedAt(predicateType); way != nil {
+		f.Claimed = at[time.Time](tree, way...)
+	}
 	switch predicateType {
 	case TypeProvenance:
 		err = f.provenance()
@@ -46,37 +48,22 @@ func decode(predicateType string, v strictjson.Value) (Facts, error) {
 		err = f.evaluation()
 	case TypeApproval:
 		err = f.approval()
-	case TypeVSA:
-		f.Claimed = at[time.Time](tree, "timeVerified")
+	case TypeRevocation:
+		err = f.revocation()
+	case TypeStatus:
+		err = f.status()
+	case TypeDenylist:
+		err = f.denylist()
+	case TypeDeployment:
+		err = f.deployment()
+	case TypePreregistration:
+		err = f.preregistration()
+	case TypeOMS:
+		err = f.oms()
 	}
 	if err != nil {
 		return Facts{}, err
 	}
-	return f, nil
-}
-
-// decodeUntyped reads a predicate of a type that has no table. The types that
-// have one are matched exactly; a type that is one of them but for case would
-// slip past every rule that names it, so it is refused.
-func decodeUntyped(predicateType string, v strictjson.Value) (Facts, error) {
-	for _, n := range names() {
-		if n.uri != predicateType && strings.EqualFold(n.uri, predicateType) {
-			return Facts{}, &attest.Refusal{Code: attest.CodePredicateType, About: predicateType, Why: "differs from " + n.uri + " only in case"}
-		}
-	}
-	f := Facts{Type: predicateType, Tree: map[string]any{}}
-	if v.Kind() == strictjson.Invalid || v.Kind() == strictjson.Null {
-		return f, nil
-	}
-	got, err := readAny(nil, v)
-	if err != nil {
-		return Facts{}, err
-	}
-	tree, ok := got.(map[string]any)
-	if !ok {
-		return Facts{}, schema(nil, "the predicate is %s, not an object", v.Kind())
-	}
-	f.Tree = tree
 	return f, nil
 }
 
@@ -238,20 +225,33 @@ const (
 	// files is packed, and is one input.
 	MaxInputs = 1024
 
-	// maxList bounds every other list in a predicate that has a table.
+	// maxList bounds the lists in a predicate that has a table, but for those whose
+	// row has a bound of its own.
 	maxList = 4096
 )
+
+// within refuses more entries than a list or map may have. A map without a bound
+// of its own has the strict reader's, strictjson.MaxValues.
+func (f *Field) within(p *path, n int) error {
+	most, code := f.most, attest.CodeLimit
+	switch {
+	case f.inputs:
+		most, code = MaxInputs, attest.CodeChainFanout
+	case most == 0 && f.Kind == List:
+		most = maxList
+	}
+	if most > 0 && n > most {
+		return &attest.Refusal{Code: code, About: p.String(), Why: fmt.Sprintf("%d entries, at most %d are read", n, most)}
+	}
+	return nil
+}
 
 func readList(p *path, f *Field, v strictjson.Value) (any, error) {
 	if v.Kind() != strictjson.Array {
 		return nil, wrongKind(p, f, v)
 	}
-	most, code := maxList, attest.CodeLimit
-	if f.inputs {
-		most, code = MaxInputs, attest.CodeChainFanout
-	}
-	if n := len(v.Items()); n > most {
-		return nil, &attest.Refusal{Code: code, About: p.String(), Why: fmt.Sprintf("%d entries, at most %d are read", n, most)}
+	if err := f.within(p, len(v.Items())); err != nil {
+		return nil, err
 	}
 	out := make([]any, len(v.Items()))
 	for i, item := range v.Items() {
@@ -267,6 +267,9 @@ func readList(p *path, f *Field, v strictjson.Value) (any, error) {
 func readMap(p *path, f *Field, v strictjson.Value) (any, error) {
 	if v.Kind() != strictjson.Object {
 		return nil, wrongKind(p, f, v)
+	}
+	if err := f.within(p, len(v.Members())); err != nil {
+		return nil, err
 	}
 	out := make(map[string]any, len(v.Members()))
 	for _, m := range v.Members() {
@@ -336,56 +339,4 @@ func readDigests(p *path, v strictjson.Value) (any, error) {
 		return nil, &attest.Refusal{Code: attest.RefusalCode(err), About: p.String(), Why: "digest", Err: err}
 	}
 	return map[string]any{d.Algorithm(): d.Hex()}, nil
-}
-
-func readAny(p *path, v strictjson.Value) (any, error) {
-	switch v.Kind() {
-	case strictjson.Bool:
-		return v.Truth(), nil
-	case strictjson.String:
-		return v.Text(), nil
-	case strictjson.Number:
-		return readNumber(p, v.Text())
-	case strictjson.Array:
-		out := make([]any, len(v.Items()))
-		for i, item := range v.Items() {
-			got, err := readAny(p.index(i), item)
-			if err != nil {
-				return nil, err
-			}
-			out[i] = got
-		}
-		return out, nil
-	case strictjson.Object:
-		out := make(map[string]any, len(v.Members()))
-		for _, m := range v.Members() {
-			got, err := readAny(p.key(m.Key), m.Value)
-			if err != nil {
-				return nil, err
-			}
-			out[m.Key] = got
-		}
-		return out, nil
-	}
-	return nil, nil // null
-}
-
-// readNumber reads a number of which no table says what it is. An integer stays
-// exact or is refused: 9007199254740993 must not compare equal to …992.
-func readNumber(p *path, lit string) (any, error) {
-	if n, err := strconv.ParseInt(lit, 10, 64); err == nil {
-		return n, nil
-	}
-	x, err := strconv.ParseFloat(lit, 64)
-	if err != nil {
-		return nil, schema(p, "%.40s is out of range", lit) // unreachable: the strict reader refused it
-	}
-	if strings.ContainsAny(lit, ".eE") {
-		return x, nil
-	}
-	exact, _ := new(big.Int).SetString(lit, 10)
-	if got, accuracy := big.NewFloat(x).Int(nil); accuracy != big.Exact || exact == nil || got.Cmp(exact) != 0 {
-		return nil, schema(p, "%.40s is an integer that no number here holds exactly", lit)
-	}
-	return x, nil
 }

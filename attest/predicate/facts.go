@@ -41,9 +41,15 @@ func digestAt(tree map[string]any, name string) attest.Digest {
 func (f *Facts) provenance() error {
 	f.BuildType = at[string](f.Tree, "buildDefinition", "buildType")
 	f.InvocationID = at[string](f.Tree, "runDetails", "metadata", "invocationId")
-	f.Claimed = at[time.Time](f.Tree, "runDetails", "metadata", "finishedOn")
-	if started := at[time.Time](f.Tree, "runDetails", "metadata", "startedOn"); !f.Claimed.IsZero() && started.After(f.Claimed) {
+	f.Started = at[time.Time](f.Tree, "runDetails", "metadata", "startedOn")
+	if !f.Claimed.IsZero() && f.Started.After(f.Claimed) {
 		return schema((*path)(nil).field("runDetails").field("metadata"), "ended before it began")
+	}
+	// pedigree run keeps what was chosen for a step in an object of its own; others
+	// put it beside the rest.
+	f.Version = at[string](f.Tree, "buildDefinition", "externalParameters", "parameters", "version")
+	if f.Version == "" {
+		f.Version = at[string](f.Tree, "buildDefinition", "externalParameters", "version")
 	}
 	p := (*path)(nil).field("buildDefinition").field("resolvedDependencies")
 	var err error
@@ -107,7 +113,6 @@ func annotation[T any](p *path, entry map[string]any, name string, absent T) (T,
 }
 
 func (f *Facts) evaluation() error {
-	f.Claimed = at[time.Time](f.Tree, "evaluatedAt")
 	if err := checkMetrics((*path)(nil).field("metrics"), f.Tree["metrics"]); err != nil {
 		return err
 	}
@@ -127,10 +132,15 @@ func (f *Facts) evaluation() error {
 		}
 	}
 	var err error
-	f.Inputs, err = inputs((*path)(nil).field("inputs"), at[[]any](f.Tree, "inputs"), func(_ *path, entry map[string]any) (string, error) {
+	f.Inputs, err = inputsByRole(f.Tree)
+	return err
+}
+
+// inputsByRole takes the inputs of our own types, where the role is a field.
+func inputsByRole(tree map[string]any) ([]Input, error) {
+	return inputs((*path)(nil).field("inputs"), at[[]any](tree, "inputs"), func(_ *path, entry map[string]any) (string, error) {
 		return at[string](entry, "role"), nil
 	})
-	return err
 }
 
 // checkMetrics checks that intervals are intervals. A level of 95 is a level in
@@ -154,7 +164,7 @@ func checkMetrics(p *path, metrics any) error {
 }
 
 func (f *Facts) approval() error {
-	f.Claimed = at[time.Time](f.Tree, "approvedAt")
+	f.Role = at[string](f.Tree, "role")
 	f.ValidUntil = at[time.Time](f.Tree, "validUntil")
 	if !f.ValidUntil.IsZero() && !f.ValidUntil.After(f.Claimed) {
 		return schema((*path)(nil).field("validUntil"), "is not after approvedAt")
@@ -187,7 +197,37 @@ func (f *Facts) approval() error {
 			return err
 		}
 	}
-	f.Conditions = len(at[[]any](f.Tree, "conditions"))
+	return f.conditions()
+}
+
+// conditions takes the conditions of an approval, and those of others that it
+// finds met.
+func (f *Facts) conditions() error {
+	p := (*path)(nil).field("conditions")
+	seen := map[string]bool{}
+	for i, item := range at[[]any](f.Tree, "conditions") {
+		entry, _ := item.(map[string]any)
+		c := ConditionFacts{ID: at[string](entry, "id"), DueBy: at[time.Time](entry, "dueBy")}
+		// Whoever discharges one of two with one name would discharge both.
+		if seen[c.ID] {
+			return schema(p.index(i).field("id"), "is a second condition of that name")
+		}
+		seen[c.ID] = true
+		f.Conditions = append(f.Conditions, c)
+	}
+	p = (*path)(nil).field("discharges")
+	met := at[[]any](f.Tree, "discharges")
+	if len(met) > 0 && at[string](f.Tree, "decision") != DecisionApproved {
+		return schema(p, "is only for an approval: a rejection finds nothing met")
+	}
+	for i, item := range met {
+		entry, _ := item.(map[string]any)
+		d := DischargeFacts{Payload: digestAt(entry, "payload"), ID: at[string](entry, "id")}
+		if err := bytesOnly(p.index(i).field("payload"), d.Payload); err != nil {
+			return err
+		}
+		f.Discharges = append(f.Discharges, d)
+	}
 	return nil
 }
 

@@ -3,9 +3,11 @@ package predicate
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +20,8 @@ var update = flag.Bool("update", false, "rewrite the tables of the format pages"
 func pages() map[string]string {
 	return map[string]string{
 		"provenance.md": TypeProvenance, "evaluation.md": TypeEvaluation, "approval.md": TypeApproval, "vsa.md": TypeVSA,
+		"revocation.md": TypeRevocation, "status.md": TypeStatus, "denylist.md": TypeDenylist, "deployment.md": TypeDeployment,
+		"preregistration.md": TypePreregistration, "oms.md": TypeOMS,
 	}
 }
 
@@ -62,8 +66,8 @@ func TestPageExamplesDecode(t *testing.T) {
 			f, err := Decode(statement(t, typ, example))
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
-			} else if f.Claimed.IsZero() {
-				t.Errorf("%s: the example has no claimed time", name)
+			} else if f.Claimed.IsZero() == HasTime(typ) {
+				t.Errorf("%s: claimed at %v, but HasTime is %v", name, f.Claimed, HasTime(typ))
 			}
 		}
 	}
@@ -133,7 +137,7 @@ func describe(f Field, name string) (kind, inside string, inner []Field) {
 
 // A page ends with what the predicate does not claim.
 func TestPagesEndWithTheirLimits(t *testing.T) {
-	for _, name := range []string{"provenance.md", "evaluation.md", "approval.md", "vsa.md", "statement.md", "bundle.md"} {
+	for _, name := range append(slices.Sorted(maps.Keys(pages())), "statement.md", "bundle.md", "standin.md") {
 		text := page(t, name)
 		last := text[strings.LastIndex(text, "\n## "):]
 		if !strings.HasPrefix(last, "\n## What it does not claim\n") {

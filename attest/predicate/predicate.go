@@ -29,6 +29,13 @@ const (
 	TypeVSA        = "https://slsa.dev/verification_summary/v1"
 	TypeEvaluation = "https://pedigree-ml.github.io/evaluation/v0.1"
 	TypeApproval   = "https://pedigree-ml.github.io/approval/v0.1"
+
+	TypeRevocation      = "https://pedigree-ml.github.io/revocation/v0.1"
+	TypeStatus          = "https://pedigree-ml.github.io/status/v0.1"
+	TypeDenylist        = "https://pedigree-ml.github.io/denylist/v0.1"
+	TypeDeployment      = "https://pedigree-ml.github.io/deployment/v0.1"
+	TypePreregistration = "https://pedigree-ml.github.io/preregistration/v0.1"
+	TypeOMS             = "https://model_signing/signature/v1.0"
 )
 
 // Facts is what a decoded predicate says, as far as chains and policies use it.
@@ -36,15 +43,25 @@ type Facts struct {
 	Type         string
 	BuildType    string    // SLSA provenance only
 	InvocationID string    // SLSA provenance only: shared by all outputs of one run
+	Started      time.Time // SLSA provenance only: when the run began; zero if it does not say
+	Version      string    // SLSA provenance only: the parameter "version" of the run
 	Claimed      time.Time // when the signer says it happened; zero if the type has no such field
 	Inputs       []Input
 	Outputs      []Output // SLSA provenance: the byproducts, i.e. every output of the run by name
 
 	// Approvals only.
 	Basis      []Basis
-	ValidUntil time.Time     // zero: no end
-	Conditions int           // how many conditions the approval carries
-	Policy     attest.Digest // the policy it was given under; zero: none named
+	ValidUntil time.Time // zero: no end
+	Role       string    // in which the approver decides; "" if it does not say
+	Conditions []ConditionFacts
+	Discharges []DischargeFacts // conditions of other approvals that this one finds met
+	Policy     attest.Digest    // the policy it was given under; zero: none named
+
+	// Of the one type each that has them; nil otherwise.
+	Revocation *RevocationFacts
+	Status     *StatusFacts
+	Denylist   *DenylistFacts
+	Resources  []Resource // OMS signatures: the files that were signed
 
 	// Tree is the predicate for expressions: nested map[string]any, []any,
 	// string, bool, int64, float64, time.Time. Fields that a type's table calls
@@ -74,6 +91,78 @@ type Output struct {
 type Basis struct {
 	Payload  attest.Digest
 	Artifact attest.Digest
+}
+
+// ConditionFacts is one condition of an approval.
+type ConditionFacts struct {
+	ID    string
+	DueBy time.Time // zero: no date
+}
+
+// DischargeFacts says that a condition of another approval is met.
+type DischargeFacts struct {
+	Payload attest.Digest // the approval
+	ID      string        // its condition
+}
+
+// RevocationFacts is what a revocation says of its subject.
+type RevocationFacts struct {
+	Action     string // one of the Action… constants
+	Target     string // one of the Target… constants: what kind of thing the subject is
+	Reason     string
+	From       time.Time       // since when it holds; may be before it was issued
+	ReplacedBy attest.Digest   // of a supersession
+	Restores   []attest.Digest // of a restoration: the payloads of the revocations that it lifts
+}
+
+// What a revocation does.
+const (
+	ActionRevoke     = "revoke"
+	ActionSupersede  = "supersede"
+	ActionQuarantine = "quarantine"
+	ActionRestore    = "restore"
+)
+
+// What a revocation can be about.
+const (
+	TargetArtifact = "artifact"
+	TargetPayload  = "payload"
+	TargetKey      = "key"
+	TargetIdentity = "identity"
+)
+
+// StatusFacts is what a status lists: everything that is there, about everything
+// in a chain.
+type StatusFacts struct {
+	Sequence   int64
+	ValidUntil time.Time
+	Artifacts  map[attest.Digest][]Listed
+}
+
+// Listed is one piece of evidence in a status.
+type Listed struct {
+	Payload    attest.Digest
+	Credential string // as verify.Credential spells it
+}
+
+// DenylistFacts is what a deny list says.
+type DenylistFacts struct {
+	Name       string
+	Sequence   int64
+	ValidUntil time.Time
+	Artifacts  []Denied
+}
+
+// Denied is one entry of a deny list.
+type Denied struct {
+	Digest attest.Digest
+	Reason string
+}
+
+// A Resource is one file that an OMS signature lists.
+type Resource struct {
+	Name   string
+	Digest attest.Digest // zero if it is given in another algorithm than sha256
 }
 
 // A Kind is the kind of a field in a table.
@@ -132,4 +221,5 @@ type Field struct {
 	Doc      string   // one clause, for the format page
 
 	inputs bool // of a List: its entries are a step's inputs, with a bound of their own
+	most   int  // of a List or Map: how many entries it may have; 0: the usual bound
 }

@@ -12,9 +12,49 @@ func Table(predicateType string) ([]Field, bool) {
 		return evaluationTable(), true
 	case TypeApproval:
 		return approvalTable(), true
+	case TypeRevocation:
+		return revocationTable(), true
+	case TypeStatus:
+		return statusTable(), true
+	case TypeDenylist:
+		return denylistTable(), true
+	case TypeDeployment:
+		return deploymentTable(), true
+	case TypePreregistration:
+		return preregistrationTable(), true
+	case TypeOMS:
+		return omsTable(), true
 	}
 	return nil, false
 }
+
+// claimedAt returns the way to the field that says when it happened, of a type
+// that has such a field, and nil for the rest.
+func claimedAt(predicateType string) []string {
+	switch predicateType {
+	case TypeProvenance:
+		return []string{"runDetails", "metadata", "finishedOn"}
+	case TypeVSA:
+		return []string{"timeVerified"}
+	case TypeEvaluation:
+		return []string{"evaluatedAt"}
+	case TypeApproval:
+		return []string{"approvedAt"}
+	case TypeRevocation, TypeStatus, TypeDenylist:
+		return []string{"issuedAt"}
+	case TypeDeployment:
+		return []string{"deployedAt"}
+	case TypePreregistration:
+		return []string{"registeredAt"}
+	}
+	return nil
+}
+
+// HasTime reports whether predicates of a type can say when what they claim
+// happened, that is, whether Facts.Claimed can be other than zero. Types without
+// a table cannot, and of those with one, OMS signatures cannot. A single predicate
+// may still leave the field out where the table allows it.
+func HasTime(predicateType string) bool { return claimedAt(predicateType) != nil }
 
 // names lists the types under the names that command lines use.
 func names() []struct{ short, uri string } {
@@ -23,13 +63,18 @@ func names() []struct{ short, uri string } {
 		{"evaluation", TypeEvaluation},
 		{"approval", TypeApproval},
 		{"vsa", TypeVSA},
+		{"revocation", TypeRevocation},
+		{"status", TypeStatus},
+		{"denylist", TypeDenylist},
+		{"deployment", TypeDeployment},
+		{"preregistration", TypePreregistration},
 		{"test-result", "https://in-toto.io/attestation/test-result/v0.1"},
 		{"scai", "https://in-toto.io/attestation/scai/v0.3"},
 		{"vulns", "https://in-toto.io/attestation/vulns/v0.2"},
 		{"link", "https://in-toto.io/attestation/link/v0.3"},
 		{"cyclonedx", "https://cyclonedx.org/bom"},
 		{"spdx", "https://spdx.dev/Document/v3"},
-		{"oms", "https://model_signing/signature/v1.0"},
+		{"oms", TypeOMS},
 	}
 }
 
@@ -82,6 +127,12 @@ func inputList(name, doc string, elem Field) Field {
 
 func mapOf(name, doc string, elem Field) Field {
 	return Field{Name: name, Kind: Map, Doc: doc, Elem: &elem}
+}
+
+// atMost gives a list or map a bound of its own.
+func atMost(n int, f Field) Field {
+	f.most = n
+	return f
 }
 
 func oneOf(f Field, values ...string) Field {
@@ -157,14 +208,20 @@ func evaluationTable() []Field {
 				count("n", "examples in the group"),
 				mapOf("metrics", "the group's metrics by name", metric()))),
 			mapOf("gaps", "differences between groups by name", metric()))),
-		inputList("inputs", "what was consumed beside the subject", object("", "",
-			required(text("role", "what part it plays: `evaluation-data`, `harness`, …")),
-			text("name", "a name that tells it from the others"),
-			text("uri", "where it comes from, in the signer's words"),
-			digests("digest", "its digest"),
-			annotations("`observed` (boolean, default true): false if the signer did not hash it"))),
+		evaluationInputs("what was consumed beside the subject"),
 		mapOf("parameters", "settings of the evaluation", Field{Kind: Any}),
 	}
+}
+
+// evaluationInputs is how our own types list inputs: those of an evaluation, and
+// of the plan for one.
+func evaluationInputs(doc string) Field {
+	return inputList("inputs", doc, object("", "",
+		required(text("role", "what part it plays: `evaluation-data`, `harness`, …")),
+		text("name", "a name that tells it from the others"),
+		text("uri", "where it comes from, in the signer's words"),
+		digests("digest", "its digest"),
+		annotations("`observed` (boolean, default true): false if the signer did not hash it")))
 }
 
 func approvalTable() []Field {
@@ -189,6 +246,9 @@ func approvalTable() []Field {
 			required(text("id", "a name for it")),
 			text("text", "what has to hold"),
 			moment("dueBy", "by when")))),
+		list("discharges", "conditions of other approvals that are met; only in an approval", closed(object("", "",
+			required(digests("payload", "the approval that has the condition: SHA-256 of its statement")),
+			required(text("id", "the condition's name there"))))),
 		text("comment", "anything else"),
 		list("risksAccepted", "known risks taken on", object("", "",
 			required(text("id", "a name for it")),

@@ -171,6 +171,7 @@ type Approval struct {
 	Basis         []ApprovalBasis `json:"basis"`
 	Policy        *ApprovalPolicy `json:"policy,omitempty"`
 	Conditions    []Condition     `json:"conditions,omitempty"`
+	Discharges    []Discharge     `json:"discharges,omitempty"`
 	Comment       string          `json:"comment,omitempty"`
 	RisksAccepted []Risk          `json:"risksAccepted,omitempty"`
 }
@@ -189,7 +190,8 @@ type ApprovalBasis struct {
 	Step          string    `json:"step,omitempty"`
 }
 
-// An ApprovalPolicy is the policy that a decision was made under.
+// An ApprovalPolicy is the policy that a decision was made, or a status published,
+// under.
 type ApprovalPolicy struct {
 	Name    string    `json:"name,omitempty"`
 	Version int64     `json:"version,omitempty"`
@@ -201,6 +203,12 @@ type Condition struct {
 	ID    string    `json:"id"`
 	Text  string    `json:"text,omitempty"`
 	DueBy time.Time `json:"dueBy,omitzero"`
+}
+
+// A Discharge says that a condition of another approval is met.
+type Discharge struct {
+	Payload DigestSet `json:"payload"` // the approval
+	ID      string    `json:"id"`      // its condition
 }
 
 // A Risk is a known risk that the approver takes on.

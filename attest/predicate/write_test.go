@@ -55,7 +55,7 @@ func TestEverythingWrittenDecodes(t *testing.T) {
 		Basis: []ApprovalBasis{{Payload: DigestSet{a}, Artifact: DigestSet{b}}}, Policy: &ApprovalPolicy{Name: "p", Version: 1, Digest: DigestSet{a}},
 		Conditions: []Condition{{ID: "C", DueBy: noon}, {ID: "D"}}, Comment: "c", RisksAccepted: []Risk{{ID: "R"}},
 	})
-	if f.Conditions != 2 || f.Policy != a || !reflect.DeepEqual(f.Basis, []Basis{{a, b}}) || !f.ValidUntil.Equal(noon.Add(time.Hour)) {
+	if len(f.Conditions) != 2 || f.Policy != a || !reflect.DeepEqual(f.Basis, []Basis{{a, b}}) || !f.ValidUntil.Equal(noon.Add(time.Hour)) {
 		t.Errorf("got %+v", f)
 	}
 	f = encoded(t, TypeApproval, Approval{Decision: DecisionRejected, ApprovedAt: noon, Scope: Scope{Environments: []string{"prod"}}})

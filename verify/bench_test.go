@@ -153,8 +153,19 @@ func (c *benchChain) walk(tb testing.TB) verify.Chain {
 	return chain
 }
 
-// BenchmarkVerify verifies the same bundles in four ways: the signatures alone,
-// sigstore-go alone, Opener.Open, and Walk, which also finds and binds them.
+// consult is walk, with a question about each payload and the key.
+func (c *benchChain) consult(tb testing.TB) {
+	asking := *c
+	asking.scope.Consult = true
+	chain := asking.walk(tb)
+	if n := len(chain.ConsultedAll()); n != len(c.bundles)+1 {
+		tb.Fatalf("consulted %d, want one for each of %d bundles and the key", n, len(c.bundles))
+	}
+}
+
+// BenchmarkVerify verifies the same bundles in five ways: the signatures alone,
+// sigstore-go alone, Opener.Open, Walk, which also finds and binds them, and Walk
+// with Consult, when nothing was taken back.
 //
 //	go test -run '^$' -bench Verify ./verify
 func BenchmarkVerify(b *testing.B) {
@@ -163,7 +174,7 @@ func BenchmarkVerify(b *testing.B) {
 		for _, way := range []struct {
 			name string
 			run  func(testing.TB)
-		}{{"p256", c.raw}, {"sigstore", c.sigstoreAlone}, {"open", c.open}, {"walk", func(tb testing.TB) { c.walk(tb) }}} {
+		}{{"p256", c.raw}, {"sigstore", c.sigstoreAlone}, {"open", c.open}, {"walk", func(tb testing.TB) { c.walk(tb) }}, {"consult", c.consult}} {
 			b.Run(fmt.Sprintf("%d/%s", n, way.name), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {

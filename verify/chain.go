@@ -2,6 +2,7 @@ package verify
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,16 +41,18 @@ func (a *Artifact) Gapped() bool { return a == nil || len(a.Gaps) > 0 }
 
 // A Chain is the verified graph behind one artifact: every artifact the walk
 // reached, what trusted credentials signed about each, and what the walk could
-// not see. Only Walk makes one. It is a pure value: the same evidence and the
-// same gaps give the same Chain, whatever the order and the sources. The zero
-// Chain has no root, and no policy allows it. What its methods return must not
-// be changed.
+// not see; and, kept apart, what was consulted. Only Walk makes one. It is a pure
+// value: the same evidence and the same gaps give the same Chain, whatever the
+// order and the sources. The zero Chain has no root, and no policy allows it.
+// What its methods return must not be changed.
 type Chain struct{ c *chain }
 
 type chain struct {
 	root      attest.Digest
 	artifacts map[attest.Digest]*node
 	order     []attest.Digest // by digest
+	consulted map[attest.Digest]*node
+	inquiries []attest.Digest // the keys of consulted, by digest
 	edges     []Edge
 	graph     graph
 	strangers int       // bundles that no trusted credential signed
@@ -66,8 +69,8 @@ type Finding struct {
 	Err      error
 }
 
-// An Edge is one step back that the walk took: admitted evidence about From
-// names To as an input in a role.
+// An Edge is one step back that the walk took: admitted evidence about From, or
+// about a file of it, names To as an input in a role.
 type Edge struct {
 	From     attest.Digest // the product
 	To       attest.Digest // the input
@@ -107,7 +110,24 @@ func (c Chain) Depth(d attest.Digest) int {
 	return -1
 }
 
-// Gaps returns the gaps of all artifacts, sorted by artifact and code.
+// Consulted returns what was found at the stand-in of something that the chain
+// rests on: a payload, a credential, or what [Scope].Also names. It is nil if that
+// was not consulted. The Artifact has neither files nor evidence about files, and
+// the same digest may be an artifact of the chain as well.
+func (c Chain) Consulted(d attest.Digest) *Artifact {
+	if n, ok := c.get().consulted[d]; ok {
+		return &n.Artifact
+	}
+	return nil
+}
+
+// ConsultedAll returns every digest that was consulted, sorted. Those for which
+// the limits left nothing are among them, with a gap each.
+func (c Chain) ConsultedAll() []attest.Digest { return c.get().inquiries }
+
+// Gaps returns the gaps of all artifacts, sorted by artifact and code. Gaps at
+// what was consulted are not among them: they leave open whether something was
+// taken back, and not where the root comes from. See [Chain.Consulted].
 func (c Chain) Gaps() []Gap {
 	var out []Gap
 	for _, d := range c.get().order {
@@ -137,12 +157,8 @@ func (c Chain) get() *chain {
 
 // chain makes the walk's result.
 func (w *walk) chain() Chain {
-	c := &chain{root: w.root, artifacts: w.nodes, strangers: w.strangers}
-	for d, n := range w.nodes {
-		c.order = append(c.order, d)
-		slices.SortFunc(n.Gaps, func(a, b Gap) int { return cmp.Compare(a.Code, b.Code) })
-	}
-	slices.SortFunc(c.order, attest.Digest.Compare)
+	c := &chain{root: w.root, artifacts: w.nodes, consulted: w.consulted, strangers: w.strangers}
+	c.order, c.inquiries = finish(w.nodes), finish(w.consulted)
 	slices.SortFunc(w.edges, Edge.Compare)
 	c.edges = slices.Compact(w.edges)
 	sortFindings(w.findings)
@@ -151,6 +167,14 @@ func (w *walk) chain() Chain {
 	c.findings = w.findings
 	c.graph = newGraph(c.order, c.edges)
 	return Chain{c}
+}
+
+// finish sorts each node's gaps, and returns the nodes' digests, sorted.
+func finish(nodes map[attest.Digest]*node) []attest.Digest {
+	for _, n := range nodes {
+		slices.SortFunc(n.Gaps, func(a, b Gap) int { return cmp.Compare(a.Code, b.Code) })
+	}
+	return slices.SortedFunc(maps.Keys(nodes), attest.Digest.Compare)
 }
 
 func sortFindings(list []Finding) {

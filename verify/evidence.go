@@ -19,6 +19,18 @@ func KeyCredential(k attest.PublicKey) Credential {
 	return Credential{name: "key:" + k.Fingerprint().String()}
 }
 
+// Standin returns the digest that names the credential where evidence about it is
+// kept ([attest.StandIn]): of a key the SHA-256 of its SubjectPublicKeyInfo. It is
+// zero for the zero Credential, about which there can be none.
+func (c Credential) Standin() attest.Digest {
+	name, ok := strings.CutPrefix(c.name, "key:")
+	d, err := attest.ParseDigest(name)
+	if !ok || err != nil {
+		return attest.Digest{}
+	}
+	return d
+}
+
 // String returns the credential's one spelling.
 func (c Credential) String() string { return c.name }
 

@@ -151,23 +151,40 @@ func walk(t testing.TB, root attest.Digest, s verify.Scope, sources ...verify.So
 // dump writes everything a chain says; equal chains have equal dumps.
 func dump(c verify.Chain) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "root %s strangers %d\n", c.Root(), c.Strangers())
-	for _, d := range c.Artifacts() {
-		a := c.Artifact(d)
-		fmt.Fprintf(&b, "%s depth %d filesKnown %t files %v\n", d, c.Depth(d), a.FilesKnown, a.Files)
-		for _, e := range a.Evidence {
-			_, err := e.Facts()
-			fmt.Fprintf(&b, "  evidence %v about %s decodes %t cycle %v\n", e.ID(), e.About(), err == nil, c.Cycle(e))
-		}
-		for _, e := range a.FileEvidence {
-			fmt.Fprintf(&b, "  file evidence %v about %s\n", e.ID(), e.About())
-		}
-		fmt.Fprintf(&b, "  gaps %v\n", a.Gaps)
+	fmt.Fprintf(&b, "root %s strangers %d\n%s", c.Root(), c.Strangers(), ancestry(c))
+	for _, d := range c.ConsultedAll() {
+		fmt.Fprintf(&b, "consulted %s", dumpNode(c, c.Consulted(d)))
 	}
-	fmt.Fprintf(&b, "edges %v\n", c.Edges())
 	for _, f := range c.Findings() {
 		fmt.Fprintf(&b, "finding %s %s %v\n", f.Artifact, f.Manifest, f.Err)
 	}
+	return b.String()
+}
+
+// ancestry writes what a chain says about its artifacts and edges.
+func ancestry(c verify.Chain) string {
+	var b strings.Builder
+	for _, d := range c.Artifacts() {
+		fmt.Fprintf(&b, "depth %d %s", c.Depth(d), dumpNode(c, c.Artifact(d)))
+	}
+	fmt.Fprintf(&b, "edges %v\n", c.Edges())
+	return b.String()
+}
+
+func dumpNode(c verify.Chain, a *verify.Artifact) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s filesKnown %t files %v\n", a.Digest, a.FilesKnown, a.Files)
+	for _, e := range a.Evidence {
+		_, err := e.Facts()
+		fmt.Fprintf(&b, "  evidence %v about %s decodes %t cycle %v\n", e.ID(), e.About(), err == nil, c.Cycle(e))
+	}
+	for _, e := range a.FileEvidence {
+		fmt.Fprintf(&b, "  file evidence %v about %s\n", e.ID(), e.About())
+	}
+	for _, e := range a.Misplaced {
+		fmt.Fprintf(&b, "  misplaced %v\n", e.ID())
+	}
+	fmt.Fprintf(&b, "  gaps %v\n", a.Gaps)
 	return b.String()
 }
 

@@ -9,12 +9,13 @@ import (
 
 // Limits bound a walk. A zero field means the default; a policy may lower a
 // limit or raise it. Reaching one is a gap, never an error: what was seen before
-// still counts.
+// still counts. What is consulted comes last and shares them, so that it can take
+// nothing from the ancestry.
 //
 // Count and byte limits give the same chain on every machine: they are applied
 // level by level, in the order of digests. Only Time depends on the day.
 type Limits struct {
-	Depth        int           // steps from the root; default 64
+	Depth        int           // steps from the root; default DefaultDepth
 	PerArtifact  int           // pieces of evidence about one artifact; default 4,096
 	Attestations int           // pieces of evidence in one walk; default 65,536
 	Bytes        int64         // bundle bytes of evidence in one walk; default 1 GiB
@@ -23,10 +24,14 @@ type Limits struct {
 	Time         time.Duration // whole walk; default 2 minutes
 }
 
+// DefaultDepth is how many steps back from the root a walk looks if Limits says
+// nothing. Real chains have fewer than twenty.
+const DefaultDepth = 64
+
 const (
-	// maxArtifacts bounds how many artifacts a chain may hold. It is the default
-	// for attestations: a chain with more artifacts than statements about them has
-	// mostly unproven ones.
+	// maxArtifacts bounds how many artifacts a walk looks at, consulted ones included.
+	// It is the default for attestations: a chain with more artifacts than statements
+	// about them has mostly unproven ones.
 	maxArtifacts = 65536
 
 	// maxDeferred bounds the payload bytes per artifact that wait for keys to be
@@ -50,7 +55,7 @@ func (l Limits) withDefaults() (Limits, error) {
 	for _, f := range []struct {
 		field *int
 		value int
-	}{{&l.Depth, 64}, {&l.PerArtifact, 4096}, {&l.Attestations, 65536}, {&l.Inputs, predicate.MaxInputs}, {&l.Strangers, 65536}} {
+	}{{&l.Depth, DefaultDepth}, {&l.PerArtifact, 4096}, {&l.Attestations, 65536}, {&l.Inputs, predicate.MaxInputs}, {&l.Strangers, 65536}} {
 		if *f.field < 0 {
 			return l, attest.Refuse(attest.CodeUsage, "a negative limit")
 		}

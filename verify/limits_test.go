@@ -337,9 +337,24 @@ func TestWalkStopsAtItsLimits(t *testing.T) {
 			}
 			train(w, "trainer", root, in...)
 		}
-		c := walk(t, root, scope(w, "trainer"), w.Source())
+		for _, b := range w.Bundles(root) {
+			payload, _, _ := parts(t, b)
+			w.Sign("trainer", attest.SHA256(payload), predicate.TypeRevocation, revocation("payload", 0))
+		}
+		sc := scope(w, "trainer")
+		sc.Consult = true
+		c := walk(t, root, sc, w.Source())
 		if len(c.Artifacts()) != 65537 || gaps(c) != "E_LIMIT "+root.Short() {
 			t.Errorf("%d artifacts, gaps %q", len(c.Artifacts()), gaps(c))
+		}
+		// What would have been consulted is there, and nobody was asked about it.
+		for _, d := range c.ConsultedAll() {
+			if a := c.Consulted(d); !slices.Equal(a.Gaps, []verify.Gap{{Code: attest.CodeLimit, Artifact: d}}) || len(a.Evidence) != 0 {
+				t.Errorf("consulted %s: gaps %v, evidence %d", d.Short(), a.Gaps, len(a.Evidence))
+			}
+		}
+		if len(c.ConsultedAll()) != 66 {
+			t.Errorf("%d consulted, want 65 payloads and a key", len(c.ConsultedAll()))
 		}
 	})
 }

@@ -21,7 +21,7 @@ func openers() int { return runtime.GOMAXPROCS(0) }
 // settled. While look runs it is shared; everything in it is independent of the
 // order in which answers came.
 type visit struct {
-	artifact attest.Digest
+	node *node // what it is about; settle fills it in
 
 	mu        sync.Mutex
 	items     map[[sha256.Size]byte]*item // by the bundle's bytes: copies are dropped unopened
@@ -51,18 +51,21 @@ type item struct {
 }
 
 // look asks all sources about some artifacts and opens what they list with the
-// keys that the bundles name. It returns one visit per artifact, in order.
-func (w *walk) look(ctx context.Context, artifacts []attest.Digest) []*visit {
-	visits := make([]*visit, len(artifacts))
+// keys that the bundles name; with manifests it asks for their manifests too. It
+// returns one visit per artifact, in order.
+func (w *walk) look(ctx context.Context, nodes []*node, manifests bool) []*visit {
+	visits := make([]*visit, len(nodes))
 	var asking errgroup.Group
 	asking.SetLimit(lookups)
-	for i, d := range artifacts {
-		v := &visit{artifact: d, items: map[[sha256.Size]byte]*item{}, gaps: map[attest.Code]bool{}}
+	for i, n := range nodes {
+		v := &visit{node: n, items: map[[sha256.Size]byte]*item{}, gaps: map[attest.Code]bool{}}
 		visits[i] = v
 		for _, s := range w.sources {
 			asking.Go(func() error { return v.guard(func() { w.list(ctx, v, s) }) })
 		}
-		asking.Go(func() error { return v.guard(func() { w.fetch(ctx, v) }) })
+		if manifests {
+			asking.Go(func() error { return v.guard(func() { w.fetch(ctx, v) }) })
+		}
 	}
 	_ = asking.Wait() // the functions return nil: what they could not do is in the visits
 	for _, v := range visits {
@@ -81,7 +84,7 @@ func (v *visit) guard(f func()) error {
 	defer func() {
 		if r := recover(); r != nil {
 			v.mu.Lock()
-			v.recovered = attest.Refuse(attest.CodeInternal, "panic while looking at %s: %v\n%s", v.artifact, r, debug.Stack())
+			v.recovered = attest.Refuse(attest.CodeInternal, "panic while looking at %s: %v\n%s", v.node.Digest, r, debug.Stack())
 			v.mu.Unlock()
 		}
 	}()
@@ -99,7 +102,7 @@ func (v *visit) missed(ctx context.Context, manifest attest.Digest, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.gaps[c] = true
-	v.unseen = append(v.unseen, Finding{Artifact: v.artifact, Manifest: manifest, Err: err})
+	v.unseen = append(v.unseen, Finding{Artifact: v.node.Digest, Manifest: manifest, Err: err})
 }
 
 // list reads what one source lists about an artifact.
@@ -109,7 +112,7 @@ func (w *walk) list(ctx context.Context, v *visit, s Source) {
 		return
 	}
 	listed := 0
-	err := s.Attestations(ctx, v.artifact, func(a attest.Attached) bool {
+	err := s.Attestations(ctx, v.node.Digest, func(a attest.Attached) bool {
 		// A listing that never ends, even of copies, must end.
 		if listed++; listed > w.limits.listed() {
 			v.mu.Lock()
@@ -193,7 +196,7 @@ func (w *walk) open(v *visit, it *item, bundle []byte) {
 // manifest is named by its bytes, so one right answer is the answer, and what
 // the others say no longer matters.
 func (w *walk) fetch(ctx context.Context, v *visit) {
-	if v.artifact.IsCommit() {
+	if v.node.Digest.IsCommit() {
 		v.noFiles = true
 		return
 	}
@@ -203,13 +206,13 @@ func (w *walk) fetch(ctx context.Context, v *visit) {
 			wrong = append(wrong, err)
 			break
 		}
-		b, err := s.Manifest(ctx, v.artifact)
+		b, err := s.Manifest(ctx, v.node.Digest)
 		switch {
 		case err != nil && absent(err):
 		case err != nil:
 			wrong = append(wrong, err)
-		case attest.SHA256(b) != v.artifact:
-			wrong = append(wrong, &attest.Refusal{Code: attest.CodeRegDigest, About: v.artifact.String(), Why: fmt.Sprintf("a source sent %d other bytes", len(b))})
+		case attest.SHA256(b) != v.node.Digest:
+			wrong = append(wrong, &attest.Refusal{Code: attest.CodeRegDigest, About: v.node.Digest.String(), Why: fmt.Sprintf("a source sent %d other bytes", len(b))})
 		default:
 			v.isIndex = attest.IsIndex(b)
 			if !v.isIndex {

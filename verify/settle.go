@@ -10,17 +10,17 @@ import (
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 )
 
-// settle turns a visit into a node: it applies the budgets in an order that
-// chance has no part in, binds evidence to the artifact, and follows it.
+// settle turns a visit into its node: it applies the budgets in an order that
+// chance has no part in, and binds evidence to the artifact.
 func (w *walk) settle(ctx context.Context, v *visit) {
-	n := w.nodes[v.artifact]
+	n := v.node
 	for c := range v.gaps {
-		w.gap(v.artifact, c)
+		n.gap(c)
 	}
 	w.unseen = append(w.unseen, v.unseen...)
 	w.settleFiles(n, v)
 	if v.overrun {
-		w.gap(v.artifact, attest.CodeLimit)
+		v.node.gap(attest.CodeLimit)
 		// How far it was read before the limit is chance; the price is not.
 		w.left.read, w.left.readBytes = w.left.read-w.limits.listed(), w.left.readBytes-w.limits.Bytes
 		return
@@ -34,16 +34,13 @@ func (w *walk) settle(ctx context.Context, v *visit) {
 	w.left.readBytes -= v.bytes
 	w.tryAll(ctx, v, items)
 	bound := w.bind(v, items)
-	bound = w.admit(v.artifact, bound)
+	bound = w.admit(n, bound)
 	for _, b := range bound {
 		if b.file {
 			n.FileEvidence = append(n.FileEvidence, b.evidence)
 		} else {
 			n.Evidence = append(n.Evidence, b.evidence)
 		}
-	}
-	for _, e := range n.Evidence {
-		w.extend(v.artifact, e)
 	}
 }
 
@@ -54,8 +51,8 @@ func (w *walk) settleFiles(n *node, v *visit) {
 		n.FilesKnown = true
 	case v.manifErr != nil:
 		// The bytes are right, so everybody who looks reads them like this: no gap.
-		err := &attest.Refusal{Code: attest.CodeRegManifest, About: v.artifact.String(), Why: "the manifest cannot be read", Err: v.manifErr}
-		w.find(v.artifact, v.artifact, err)
+		err := &attest.Refusal{Code: attest.CodeRegManifest, About: v.node.Digest.String(), Why: "the manifest cannot be read", Err: v.manifErr}
+		w.find(v.node.Digest, v.node.Digest, err)
 	case v.manifest != nil:
 		n.FilesKnown = true
 		n.Files = append([]attest.File{}, v.manifest.Files...)
@@ -76,14 +73,14 @@ func (w *walk) tryAll(ctx context.Context, v *visit, items []*item) {
 	}
 	price := w.opener.attempts()
 	if can := w.left.attempts / price; v.crowded || can < len(waiting) {
-		w.gap(v.artifact, attest.CodeLimit)
+		v.node.gap(attest.CodeLimit)
 		waiting = waiting[:min(can, len(waiting))]
 	}
 	w.left.attempts -= price * len(waiting)
 	var opening sync.WaitGroup
 	for i, it := range waiting {
 		if ctx.Err() != nil {
-			w.gap(v.artifact, attest.CodeLimit)
+			v.node.gap(attest.CodeLimit)
 			waiting = waiting[:i]
 			break
 		}
@@ -122,24 +119,21 @@ type binding struct {
 // finding or is counted; bundles over a limit become a gap as well, because what
 // is in them was not read.
 func (w *walk) bind(v *visit, items []*item) []binding {
-	files := map[attest.Digest]bool{}
-	for _, f := range w.nodes[v.artifact].Files {
-		files[f.Digest] = true
-	}
+	files := newContents(v.node.Files)
 	byID := map[ID]int{}
 	var out []binding
 	for _, it := range items {
 		if it.err != nil {
-			w.refused(v.artifact, it)
+			w.refused(v.node, it)
 			continue
 		}
 		if it.evidence.IsZero() {
 			continue // left untried; the gap was noted
 		}
-		file, err := about(it.evidence, v.artifact, files)
+		file, err := about(it.evidence, v.node.Digest, files)
 		if err != nil {
-			w.find(v.artifact, it.manifest, err)
-			w.misplace(v.artifact, it.evidence)
+			w.find(v.node.Digest, it.manifest, err)
+			v.node.misplace(it.evidence)
 			continue
 		}
 		if i, ok := byID[it.evidence.ID()]; ok {
@@ -153,15 +147,14 @@ func (w *walk) bind(v *visit, items []*item) []binding {
 		}
 		byID[it.evidence.ID()] = len(out)
 		bound := *it.evidence.e // evidence is bound per artifact: one statement may be at two
-		bound.about = v.artifact
+		bound.about = v.node.Digest
 		out = append(out, binding{Evidence{&bound}, file, it.size})
 	}
 	return out
 }
 
 // misplace keeps authentic evidence that lies beside an artifact it is not about.
-func (w *walk) misplace(artifact attest.Digest, e Evidence) {
-	n := w.nodes[artifact]
+func (n *node) misplace(e Evidence) {
 	i, found := slices.BinarySearchFunc(n.Misplaced, e, func(a, b Evidence) int { return a.ID().Compare(b.ID()) })
 	if !found {
 		n.Misplaced = slices.Insert(n.Misplaced, i, e)
@@ -169,7 +162,7 @@ func (w *walk) misplace(artifact attest.Digest, e Evidence) {
 }
 
 // refused notes a bundle that gave no evidence.
-func (w *walk) refused(artifact attest.Digest, it *item) {
+func (w *walk) refused(n *node, it *item) {
 	switch attest.RefusalCode(it.err) {
 	case attest.CodeKeyUnknown:
 		w.strangers++
@@ -177,14 +170,39 @@ func (w *walk) refused(artifact attest.Digest, it *item) {
 	case attest.CodeSigInvalid:
 		w.strangers++
 	case attest.CodeLimit:
-		w.gap(artifact, attest.CodeLimit)
+		n.gap(attest.CodeLimit)
 	}
-	w.find(artifact, it.manifest, it.err)
+	w.find(n.Digest, it.manifest, it.err)
+}
+
+// contents are the files of one manifest: by digest, and by path and digest.
+type contents struct {
+	digests map[attest.Digest]bool
+	files   map[predicate.Resource]bool
+}
+
+func newContents(files []attest.File) contents {
+	c := contents{make(map[attest.Digest]bool, len(files)), make(map[predicate.Resource]bool, len(files))}
+	for _, f := range files {
+		c.digests[f.Digest] = true
+		c.files[predicate.Resource{Name: f.Path, Digest: f.Digest}] = true
+	}
+	return c
+}
+
+// signed reports whether an OMS signature lists one of the files. Its subject is
+// a digest over all that was signed, which no manifest holds, so what it is about
+// is the list in its predicate. Path and digest must both agree: it vouches for a
+// folder, and the same bytes under another name are another folder. A resource
+// without a digest that we compute has the zero Digest, which no file has.
+func (c contents) signed(e Evidence) bool {
+	facts, err := e.Facts()
+	return err == nil && slices.ContainsFunc(facts.Resources, func(r predicate.Resource) bool { return c.files[r] })
 }
 
 // about reports whether evidence is about a file of the artifact (true) or the
 // artifact itself (false). The error says why it is about neither.
-func about(e Evidence, artifact attest.Digest, files map[attest.Digest]bool) (file bool, err error) {
+func about(e Evidence, artifact attest.Digest, files contents) (file bool, err error) {
 	subjects := e.Subjects()
 	// SLSA builders write one provenance for all outputs. Anywhere else several
 	// subjects leave open which of them a metric or a decision is about.
@@ -195,7 +213,10 @@ func about(e Evidence, artifact attest.Digest, files map[attest.Digest]bool) (fi
 		if s.Digest == artifact {
 			return false, nil
 		}
-		file = file || files[s.Digest]
+		file = file || files.digests[s.Digest]
+	}
+	if e.PredicateType() == predicate.TypeOMS {
+		file = files.signed(e)
 	}
 	if !file {
 		return false, &attest.Refusal{Code: attest.CodeSubjectMismatch, About: e.ID().Payload.String(), Why: "about neither " + artifact.String() + " nor a file of its manifest"}
@@ -204,11 +225,11 @@ func about(e Evidence, artifact attest.Digest, files map[attest.Digest]bool) (fi
 }
 
 // admit applies the evidence budgets: the first in the order of identities stay.
-func (w *walk) admit(artifact attest.Digest, bound []binding) []binding {
+func (w *walk) admit(n *node, bound []binding) []binding {
 	slices.SortFunc(bound, func(a, b binding) int { return a.evidence.ID().Compare(b.evidence.ID()) })
 	for i, b := range bound {
 		if i >= w.limits.PerArtifact || w.left.evidence <= 0 || w.left.bytes < b.size {
-			w.gap(artifact, attest.CodeLimit)
+			n.gap(attest.CodeLimit)
 			w.left.over = w.left.over || i < w.limits.PerArtifact // the walk's own limit, not the artifact's
 			return bound[:i]
 		}

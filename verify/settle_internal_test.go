@@ -35,8 +35,8 @@ func TestBindKeepsTheEarliestTime(t *testing.T) {
 			e.e.seen = at(day)
 			items = append(items, &item{evidence: e, size: int64(10 - i)})
 		}
-		w := &walk{nodes: map[attest.Digest]*node{d: {}}}
-		bound := w.bind(&visit{artifact: d}, items)
+		w := &walk{}
+		bound := w.bind(&visit{node: &node{Artifact: Artifact{Digest: d}}}, items)
 		if len(bound) != 1 || !bound[0].evidence.Seen().Equal(at(c.want)) || bound[0].size != int64(11-len(items)) {
 			t.Errorf("%v: bound %+v", c.days, bound)
 		}

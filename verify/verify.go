@@ -25,6 +25,16 @@
 // or merely counted; it can never be a reason to stop, or the cheapest attack
 // would be to attach rubbish.
 //
+// # What is consulted
+//
+// What was signed can be taken back, and what takes it back is no part of any
+// ancestry: it lies beside what it is about. So a [Scope] may have the walk end
+// with questions about what the chain rests on: what is attached to the stand-in
+// of each payload (a statement withdrawn), of each credential that signed one (a
+// key lost), and of what the scope names besides (a deny list). The answers are
+// kept apart from the ancestry ([Chain.Consulted]) and lead nowhere. A gap there
+// leaves open whether something was taken back, not where the model comes from.
+//
 // # Types as fences
 //
 // Only this package makes Evidence and Chains. An [attest.Statement] read from a

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/pedigree-ml/pedigree/attest"
@@ -16,6 +17,13 @@ type Scope struct {
 	Keys []attest.PublicKey
 	// Follow lists the steps whose evidence extends the walk to its inputs.
 	Follow []Follow
+	// Consult asks, once the ancestry is known, what is attached to the stand-ins of
+	// what it rests on: every payload of evidence in it, and every credential that
+	// signed any, those met by consulting included. That is where revocations lie.
+	Consult bool
+	// Also are further digests to consult, as those that deny lists are kept under;
+	// with Consult, the payloads found there and who signed them are consulted too.
+	Also   []attest.Digest
 	Limits Limits
 }
 
@@ -26,6 +34,9 @@ type Follow struct {
 	PredicateType string
 	BuildType     string
 	By            []Credential
+	// Files admits evidence about files of an artifact's manifest too: what a file
+	// was made of is then an input of the artifact.
+	Files bool
 }
 
 // Walk looks up the evidence about root in all sources, opens it, and follows
@@ -36,7 +47,12 @@ type Follow struct {
 // scope does not follow is kept (it may be a veto, or tell who must not approve)
 // but leads nowhere. What binds where: a statement binds to the artifact it was
 // found at if that is its subject, or if its subject is a file of that
-// artifact's manifest; else it is a finding, and binds nothing.
+// artifact's manifest; else it is a finding, and binds nothing. An OMS signature
+// binds to a manifest if it lists one of its files, by path and digest.
+//
+// After the ancestry comes what scope consults. It is looked up in the same way
+// and kept apart ([Chain.Consulted]): it has no manifest and no files, and nothing
+// leads on from it but who signed there.
 //
 // It returns an error only for wrong arguments (E_USAGE, E_KEY) or if ctx ends
 // (E_INTERRUPTED, wrapping its error). What it could not look at is in the Chain
@@ -54,6 +70,9 @@ func Walk(ctx context.Context, root attest.Digest, sources []Source, scope Scope
 			return Chain{}, err
 		}
 	}
+	if err := w.consult(ctx, timed, scope); err != nil {
+		return Chain{}, err
+	}
 	return w.chain(), nil
 }
 
@@ -69,6 +88,7 @@ type walk struct {
 	cpu     chan struct{}          // one token per bundle being opened
 
 	nodes     map[attest.Digest]*node
+	consulted map[attest.Digest]*node // apart from nodes: one digest may be in both
 	edges     []Edge
 	next      map[attest.Digest]bool // the next level
 	strangers int
@@ -85,6 +105,7 @@ type node struct {
 type admission struct {
 	buildType string
 	by        map[Credential]bool
+	files     bool
 }
 
 func newWalk(root attest.Digest, sources []Source, scope Scope) (*walk, error) {
@@ -94,6 +115,9 @@ func newWalk(root attest.Digest, sources []Source, scope Scope) (*walk, error) {
 	// With nobody to ask, "nothing is attached" would be an answer nobody gave.
 	if len(sources) == 0 || slices.Contains(sources, nil) {
 		return nil, attest.Refuse(attest.CodeUsage, "no source of evidence, or a nil one")
+	}
+	if slices.ContainsFunc(scope.Also, attest.Digest.IsZero) {
+		return nil, attest.Refuse(attest.CodeUsage, "nothing to consult: a zero digest")
 	}
 	limits, err := scope.Limits.withDefaults()
 	if err != nil {
@@ -106,10 +130,10 @@ func newWalk(root attest.Digest, sources []Source, scope Scope) (*walk, error) {
 	w := &walk{
 		root: root, sources: sources, opener: opener, limits: limits, left: newBudget(limits),
 		follow: map[string][]admission{}, cpu: make(chan struct{}, openers()),
-		nodes: map[attest.Digest]*node{},
+		nodes: map[attest.Digest]*node{}, consulted: map[attest.Digest]*node{},
 	}
 	for _, f := range scope.Follow {
-		a := admission{buildType: f.BuildType, by: make(map[Credential]bool, len(f.By))}
+		a := admission{buildType: f.BuildType, by: make(map[Credential]bool, len(f.By)), files: f.Files}
 		for _, c := range f.By {
 			a.by[c] = true
 		}
@@ -122,44 +146,58 @@ func newWalk(root attest.Digest, sources []Source, scope Scope) (*walk, error) {
 // sorted. ctx is the caller's, timed is ctx with the walk's own deadline.
 func (w *walk) level(ctx, timed context.Context, level []attest.Digest, depth int) ([]attest.Digest, error) {
 	w.next = map[attest.Digest]bool{}
-	for _, d := range level {
-		w.nodes[d] = &node{Artifact: Artifact{Digest: d}, depth: depth}
+	nodes := make([]*node, len(level))
+	for i, d := range level {
+		nodes[i] = &node{Artifact: Artifact{Digest: d}, depth: depth}
+		w.nodes[d] = nodes[i]
 	}
 	if depth > w.limits.Depth {
-		w.leave(level, attest.CodeChainDepth)
+		leave(nodes, attest.CodeChainDepth)
 		return nil, nil
 	}
-	for todo := range slices.Chunk(level, batch) {
+	if err := w.visitAll(ctx, timed, nodes, true); err != nil {
+		return nil, err
+	}
+	return sorted(w.next), nil
+}
+
+// visitAll looks at artifacts, which are sorted, a batch at a time, and settles
+// them. Those of the ancestry have manifests and lead on; what is consulted does
+// neither.
+func (w *walk) visitAll(ctx, timed context.Context, nodes []*node, ancestry bool) error {
+	for todo := range slices.Chunk(nodes, batch) {
 		if timed.Err() != nil || w.left.spent() {
-			w.leave(todo, attest.CodeLimit)
+			leave(todo, attest.CodeLimit)
 		} else {
-			for _, v := range w.look(timed, todo) {
+			for _, v := range w.look(timed, todo, ancestry) {
 				w.settle(timed, v)
+				if ancestry {
+					w.extend(v.node)
+				}
 			}
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, &attest.Refusal{Code: attest.CodeInterrupted, Why: "the walk was stopped", Err: err}
+			return &attest.Refusal{Code: attest.CodeInterrupted, Why: "the walk was stopped", Err: err}
 		}
 	}
-	out := make([]attest.Digest, 0, len(w.next))
-	for d := range w.next {
-		out = append(out, d)
-	}
-	slices.SortFunc(out, attest.Digest.Compare)
-	return out, nil
+	return nil
+}
+
+// sorted returns the members of a set in the order of digests.
+func sorted(set map[attest.Digest]bool) []attest.Digest {
+	return slices.SortedFunc(maps.Keys(set), attest.Digest.Compare)
 }
 
 // leave marks artifacts that nobody looked at.
-func (w *walk) leave(ds []attest.Digest, code attest.Code) {
-	for _, d := range ds {
-		w.gap(d, code)
+func leave(nodes []*node, code attest.Code) {
+	for _, n := range nodes {
+		n.gap(code)
 	}
 }
 
-// gap notes at an artifact of the chain that evidence about it may be missing.
-func (w *walk) gap(d attest.Digest, code attest.Code) {
-	n := w.nodes[d]
-	g := Gap{Code: code, Artifact: d}
+// gap notes that evidence about the artifact may be missing.
+func (n *node) gap(code attest.Code) {
+	g := Gap{Code: code, Artifact: n.Digest}
 	if !slices.Contains(n.Gaps, g) {
 		n.Gaps = append(n.Gaps, g)
 	}
@@ -170,24 +208,35 @@ func (w *walk) find(artifact, manifest attest.Digest, err error) {
 	w.findings = append(w.findings, Finding{Artifact: artifact, Manifest: manifest, Err: err})
 }
 
-// extend follows one piece of evidence about d to its inputs, if scope admits it.
-func (w *walk) extend(d attest.Digest, e Evidence) {
+// extend follows the evidence about an artifact of the ancestry to its inputs.
+func (w *walk) extend(n *node) {
+	for _, e := range n.Evidence {
+		w.followInputs(n, e, false)
+	}
+	for _, e := range n.FileEvidence {
+		w.followInputs(n, e, true)
+	}
+}
+
+// followInputs goes from one piece of evidence, about n or about a file of it, to
+// its inputs, if scope admits it.
+func (w *walk) followInputs(n *node, e Evidence, file bool) {
 	facts, err := e.Facts()
 	if err != nil {
 		// Evidence that says nothing usable leads nowhere, and that is for a policy to
 		// judge. Evidence that says too much to be read is a limit reached.
-		if c := attest.RefusalCode(err); (c == attest.CodeChainFanout || c == attest.CodeLimit) && w.admits(e, nil) {
-			w.gap(d, c)
+		if c := attest.RefusalCode(err); (c == attest.CodeChainFanout || c == attest.CodeLimit) && w.admits(e, nil, file) {
+			n.gap(c)
 		}
 		return
 	}
-	if !w.admits(e, &facts) {
+	if !w.admits(e, &facts, file) {
 		return
 	}
 	// All or nothing: which thousand of a million inputs are looked at must not be
 	// the signer's choice.
 	if len(facts.Inputs) > w.limits.Inputs {
-		w.gap(d, attest.CodeChainFanout)
+		n.gap(attest.CodeChainFanout)
 		return
 	}
 	for _, in := range facts.Inputs {
@@ -196,21 +245,22 @@ func (w *walk) extend(d attest.Digest, e Evidence) {
 		}
 		if w.nodes[in.Digest] == nil && !w.next[in.Digest] {
 			if w.left.artifacts <= 0 {
-				w.gap(d, attest.CodeLimit)
+				n.gap(attest.CodeLimit)
 				continue
 			}
 			w.left.artifacts--
 			w.next[in.Digest] = true
 		}
-		w.edges = append(w.edges, Edge{From: d, To: in.Digest, Role: in.Role, Evidence: e.ID()})
+		w.edges = append(w.edges, Edge{From: n.Digest, To: in.Digest, Role: in.Role, Evidence: e.ID()})
 	}
 }
 
-// admits reports whether scope lets e extend the walk. Without facts the build
-// type is not known, and any is taken for possible.
-func (w *walk) admits(e Evidence, facts *predicate.Facts) bool {
+// admits reports whether scope lets e extend the walk; file is true if it is about
+// a file only. Without facts the build type is not known, and any is taken for
+// possible.
+func (w *walk) admits(e Evidence, facts *predicate.Facts, file bool) bool {
 	for _, a := range w.follow[e.PredicateType()] {
-		if (a.buildType == "" || facts == nil || a.buildType == facts.BuildType) && a.by[e.ID().Credential] {
+		if (a.buildType == "" || facts == nil || a.buildType == facts.BuildType) && (a.files || !file) && a.by[e.ID().Credential] {
 			return true
 		}
 	}

@@ -329,10 +329,11 @@ func (s shuffled) Attestations(ctx context.Context, d attest.Digest, yield func(
 func TestWalkOrderNeverMatters(t *testing.T) {
 	w, model, data, code := small(t)
 	next := []attest.Digest{data, code}
+	var payloads []attest.Digest
 	for i := range 20 { // wider than a batch
 		d := w.Manifest(map[string]string{"f": fmt.Sprint(i)})
 		train(w, "trainer", d, next...)
-		w.Sign("alice", d, noteType, map[string]any{"i": i})
+		payloads = append(payloads, w.Sign("alice", d, noteType, map[string]any{"i": i}))
 		w.Sign("mallory", d, noteType, map[string]any{"i": i})
 		w.Attach(d, fmt.Appendf(nil, "rubbish %d", i))
 		w.SignAt(d, "alice", model, noteType, map[string]any{"i": i})
@@ -353,6 +354,18 @@ func TestWalkOrderNeverMatters(t *testing.T) {
 	w.BreakManifest(next[9], attest.Refuse(attest.CodeRegRedirect, "two gaps at one artifact"))
 	w.BreakManifest(next[10], errors.New("down"))
 	w.AttachItem(next[11], attest.Digest{}, attest.Attached{Err: errors.New("cut off")})
+	// Beside what was signed and who signed it lies as much again.
+	anchors := []attest.Digest{artifact("list"), payloads[0], model}
+	for i, p := range payloads {
+		w.Sign("security", p, predicate.TypeRevocation, revocation("payload", i))
+		w.Sign("mallory", p, predicate.TypeRevocation, revocation("payload", i))
+		w.Attach(p, fmt.Appendf(nil, "rubbish beside payload %d", i))
+		w.SignAt(p, "data", model, noteType, map[string]any{"misplaced": i})
+		w.Sign("lister", anchors[0], noteType, map[string]any{"list": i})
+	}
+	w.Sign("root", standin(w, "security"), predicate.TypeRevocation, revocation("key", 0))
+	w.Break(payloads[7], errors.New("down"))
+	w.Break(standin(w, "lister"), attest.Refuse(attest.CodeRegRedirect, "elsewhere"))
 	// A second source holds half of it, and is broken elsewhere.
 	w2 := chaintest.New(t)
 	for i, d := range w.Artifacts() {
@@ -368,12 +381,17 @@ func TestWalkOrderNeverMatters(t *testing.T) {
 	}
 	w2.Break(next[12], attest.Refuse(attest.CodeRegRedirect, "elsewhere"))
 
-	for name, limits := range map[string]verify.Limits{"default": {}, "tight": {Attestations: 30, Strangers: 20, PerArtifact: 3, Inputs: 22}} {
-		sc := scope(w, "trainer", "alice")
-		sc.Limits = limits
-		want := dump(walk(t, model, sc, w.Source(), w2.Source()))
+	for name, limits := range map[string]verify.Limits{"default": {}, "tight": {Attestations: 30, Strangers: 20, PerArtifact: 3, Inputs: 22},
+		"ends while consulting": {Attestations: 80}} {
+		sc := scope(w, "trainer", "alice", "security", "root", "lister", "data")
+		sc.Limits, sc.Consult, sc.Also = limits, true, slices.Clone(anchors)
+		c := walk(t, model, sc, w.Source(), w2.Source())
+		want := dump(c)
 		if !strings.Contains(want, "E_REG_UNAVAILABLE") || name == "tight" && !strings.Contains(want, "E_LIMIT") {
 			t.Fatalf("the world is too quiet to prove anything:\n%s", want)
+		}
+		if _, after, _ := strings.Cut(want, "\nconsulted"); name == "ends while consulting" && (strings.Contains(gaps(c), "E_LIMIT") || !strings.Contains(after, "E_LIMIT") || !strings.Contains(after, "  evidence")) {
+			t.Fatalf("the limit is not reached while consulting:\n%s", want)
 		}
 		for i := range 50 {
 			a, b := verify.Source(shuffled{w.Source(), uint64(i)}), verify.Source(shuffled{w2.Source(), uint64(i)})
@@ -382,6 +400,7 @@ func TestWalkOrderNeverMatters(t *testing.T) {
 				sources = []verify.Source{b, a, b}
 			}
 			slices.Reverse(sc.Keys)
+			slices.Reverse(sc.Also)
 			if got := dump(walk(t, model, sc, sources...)); got != want {
 				t.Fatalf("%s, run %d differs:\n%s\nwant\n%s", name, i, got, want)
 			}
@@ -390,8 +409,9 @@ func TestWalkOrderNeverMatters(t *testing.T) {
 }
 
 func TestWalkArguments(t *testing.T) {
-	w, model, _, _ := small(t)
+	w, model, data, _ := small(t)
 	sc := scope(w, "trainer")
+	sc.Also = []attest.Digest{data}
 	walk(t, model, sc, w.Source())
 	ctx := t.Context()
 	for name, c := range map[string]struct {
@@ -405,6 +425,7 @@ func TestWalkArguments(t *testing.T) {
 		"nil source":     {model, []verify.Source{nil}, func(*verify.Scope) {}, attest.CodeUsage},
 		"negative limit": {model, []verify.Source{w.Source()}, func(s *verify.Scope) { s.Limits.Depth = -1 }, attest.CodeUsage},
 		"negative time":  {model, []verify.Source{w.Source()}, func(s *verify.Scope) { s.Limits.Time = -1 }, attest.CodeUsage},
+		"zero anchor":    {model, []verify.Source{w.Source()}, func(s *verify.Scope) { s.Also = []attest.Digest{data, {}} }, attest.CodeUsage},
 		"zero key":       {model, []verify.Source{w.Source()}, func(s *verify.Scope) { s.Keys = []attest.PublicKey{{}} }, attest.CodeKey},
 	} {
 		s := sc

@@ -3,6 +3,7 @@ package oci_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -25,7 +26,10 @@ import (
 	"github.com/pedigree-ml/pedigree/verify"
 )
 
-var _ verify.Source = (*oci.Repository)(nil)
+var (
+	_ verify.Source = (*oci.Repository)(nil)
+	_ verify.Source = (*oci.View)(nil)
+)
 
 const predicateType = "https://pedigree-ml.github.io/evaluation/v0.1"
 
@@ -69,20 +73,42 @@ func openWith(t testing.TB, where string, o oci.Options) *oci.Repository {
 
 func list(t testing.TB, r *oci.Repository, d attest.Digest) []attest.Attached {
 	t.Helper()
-	out, err := tryList(r, d)
+	out, err := tryList(t, r, d)
 	if err != nil {
 		t.Fatalf("listing: %v", err)
 	}
 	return out
 }
 
-func tryList(r *oci.Repository, d attest.Digest) ([]attest.Attached, error) {
+// tryList lists by a repository and by a View of it, which must not differ: every
+// test that lists is a test of both.
+func tryList(t testing.TB, r *oci.Repository, d attest.Digest) ([]attest.Attached, error) {
+	t.Helper()
+	out, err := listFrom(r, d)
+	seen, viewErr := listFrom(r.View(), d)
+	if got, want := sketch(seen, viewErr), sketch(out, err); !slices.Equal(got, want) {
+		t.Errorf("a view lists\n%q (%v)\nand its repository\n%q (%v)", got, viewErr, want, err)
+	}
+	return out, err
+}
+
+func listFrom(s verify.Source, d attest.Digest) ([]attest.Attached, error) {
 	var out []attest.Attached
-	err := r.Attestations(context.Background(), d, func(a attest.Attached) bool {
+	err := s.Attestations(context.Background(), d, func(a attest.Attached) bool {
 		out = append(out, a)
 		return true
 	})
 	return out, err
+}
+
+// sketch is what two listings must have in common.
+func sketch(list []attest.Attached, err error) []string {
+	out := []string{fmt.Sprintf("ended with an error: %t, absent: %t, %s", err != nil, errors.Is(err, attest.ErrAbsent), attest.RefusalCode(err))}
+	for _, a := range list {
+		out = append(out, fmt.Sprintf("%s %s %s %t %s", a.Manifest, a.PredicateType, attest.SHA256(a.Bundle), a.Err != nil, attest.RefusalCode(a.Err)))
+	}
+	slices.Sort(out[1:])
+	return out
 }
 
 func wantCode(t testing.TB, err error, want attest.Code) {

@@ -116,7 +116,7 @@ func TestNoListOfTagsIsNoAbsence(t *testing.T) {
 		}
 		return true
 	})
-	_, err := tryList(open(t, where), d)
+	_, err := tryList(t, open(t, where), d)
 	wantCode(t, err, attest.CodeRegUnavailable)
 }
 
@@ -139,7 +139,7 @@ func TestTagsBesideTheAPI(t *testing.T) {
 				w.WriteHeader(status)
 				return true
 			})
-			got, err := tryList(open(t, where), d)
+			got, err := tryList(t, open(t, where), d)
 			if len(got) != 1 || attest.RefusalCode(err) != want {
 				t.Errorf("%d listed, %v; want 1 and %q", len(got), err, want)
 			}
@@ -158,7 +158,7 @@ func TestListedUnderAnotherAlgorithm(t *testing.T) {
 		fmt.Fprintf(w, `{"manifests":[{"mediaType":%q,"artifactType":%q,"digest":"sha512:%s","size":7}]}`, attest.MediaTypeManifest, attest.MediaTypeBundle, strings.Repeat("ab", 64))
 		return true
 	})
-	got, err := tryList(open(t, where), d)
+	got, err := tryList(t, open(t, where), d)
 	must(t, err)
 	if len(got) == 0 {
 		t.Fatal("nothing was said of it")
@@ -177,7 +177,7 @@ func TestListingOfNothing(t *testing.T) {
 		_, _ = w.Write(body)
 		return true
 	})
-	_, err := tryList(open(t, where), d)
+	_, err := tryList(t, open(t, where), d)
 	wantCode(t, err, attest.CodeLimit)
 }
 

@@ -310,7 +310,7 @@ func TestBrokenLayout(t *testing.T) {
 				t.Fatalf("the sound layout must list one: %v", got)
 			}
 			tt.spoil(t, dir, ref.Digest, a)
-			got, err := tryList(open(t, "ocidir://"+dir), ref.Digest)
+			got, err := tryList(t, open(t, "ocidir://"+dir), ref.Digest)
 			if !tt.one {
 				wantCode(t, err, tt.want)
 				return

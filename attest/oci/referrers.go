@@ -60,15 +60,28 @@ func malformed(code attest.Code, about, why string, err error) error {
 	return &attest.Refusal{Code: code, About: about, Why: why, Err: err}
 }
 
-// referrers lists by the referrers API, by the fallback index and by the
-// attestations' own tags, and unites what they give: a registry that has the API
-// today may not have had it when something was attached, and a proxy may answer
-// for one that has not.
 func (r *registry) referrers(ctx context.Context, subject attest.Digest, _ bool) ([]candidate, error) {
+	return r.unite(ctx, subject, func() tagList {
+		// The tag right before those of interest, in the order that registries should
+		// list in.
+		return r.listTags(ctx, fallbackTag(subject))
+	})
+}
+
+// unite lists by the referrers API, by the fallback index and by the attestations'
+// own tags, which it looks for in what list returns, and unites what they give: a
+// registry that has the API today may not have had it when something was attached,
+// and a proxy may answer for one that has not.
+func (r *registry) unite(ctx context.Context, subject attest.Digest, list func() tagList) ([]candidate, error) {
 	out, ok, err := r.fromAPI(ctx, subject)
-	indexed, indexErr := r.fromIndex(ctx, subject)
-	out = append(out, indexed...)
-	tagged, tagsErr := r.fromTags(ctx, subject, out)
+	tags := list()
+	var indexErr error
+	if !tags.ruleOut(fallbackTag(subject), ok && err == nil) {
+		var indexed []candidate
+		indexed, indexErr = r.fromIndex(ctx, subject)
+		out = append(out, indexed...)
+	}
+	tagged, tagsErr := r.fromTags(ctx, subject, tags, out)
 	if ok && err == nil && withheld(tagsErr) {
 		// A registry with the API may grant nobody its list of tags (some do, to all
 		// who may only pull); every verdict about it would be undecided. Only the
@@ -139,8 +152,9 @@ func (r *registry) fromIndex(ctx context.Context, subject attest.Digest) ([]cand
 	return out, nil
 }
 
-// fromTags finds the attestations' own tags, leaving out those that known has.
-func (r *registry) fromTags(ctx context.Context, subject attest.Digest, known []candidate) ([]candidate, error) {
+// fromTags finds the attestations' own tags in a list, leaving out those that known
+// has.
+func (r *registry) fromTags(ctx context.Context, subject attest.Digest, list tagList, known []candidate) ([]candidate, error) {
 	prefix := fallbackTag(subject) + "."
 	have := map[string]bool{}
 	for _, c := range known {
@@ -148,9 +162,8 @@ func (r *registry) fromTags(ctx context.Context, subject attest.Digest, known []
 			have[uniqueTag(subject, c.digest)] = true
 		}
 	}
-	// The tag right before the prefix, in the order that registries should list in.
-	tags, found, err := r.listTags(ctx, fallbackTag(subject))
-	if err == nil && !found {
+	err := list.err
+	if err == nil && !list.found {
 		// "There is no such repository", says the registry. If it holds the subject
 		// all the same, there is one whose tags nobody may see.
 		switch _, merr := r.manifest(ctx, subject); {
@@ -161,8 +174,8 @@ func (r *registry) fromTags(ctx context.Context, subject attest.Digest, known []
 		}
 	}
 	var out []candidate
-	for _, t := range tags {
-		if strings.HasPrefix(t, prefix) && len(t) == len(prefix)+32 && IsOwnTag(t) && !have[t] {
+	for _, t := range list.under(prefix) {
+		if len(t) == len(prefix)+32 && IsOwnTag(t) && !have[t] {
 			have[t] = true
 			out = append(out, candidate{tag: t})
 		}
@@ -171,8 +184,8 @@ func (r *registry) fromTags(ctx context.Context, subject attest.Digest, known []
 }
 
 func (r *registry) tags(ctx context.Context) ([]string, error) {
-	out, _, err := r.listTags(ctx, "")
-	return out, err
+	list := r.listTags(ctx, "")
+	return list.tags, list.err
 }
 
 // listTags lists the tags behind last, or more. It reads to the end, though a list
@@ -180,17 +193,18 @@ func (r *registry) tags(ctx context.Context) ([]string, error) {
 // no order, and half a list looks like an ordered one. Registries may ignore n and
 // last, and one answers 404 if there is no tag called last: so 404 means that there
 // is no such repository only when nothing else was asked for.
-func (r *registry) listTags(ctx context.Context, last string) (out []string, found bool, err error) {
+func (r *registry) listTags(ctx context.Context, last string) tagList {
 	u := r.path("/tags/list?n=1000")
 	if last != "" {
 		u = r.path("/tags/list?n=1000&last=%s", url.QueryEscape(last))
 	}
-	out, first, err := r.tagPages(ctx, u, http.StatusNotFound, http.StatusBadRequest)
+	tags, first, err := r.tagPages(ctx, u, http.StatusNotFound, http.StatusBadRequest)
 	if first != http.StatusOK && err == nil {
 		// Once more without parameters: now 404 means that there is no repository.
-		out, first, err = r.tagPages(ctx, r.path("/tags/list"), http.StatusNotFound)
+		tags, first, err = r.tagPages(ctx, r.path("/tags/list"), http.StatusNotFound)
 	}
-	return out, first == http.StatusOK, err
+	slices.Sort(tags)
+	return tagList{tags: tags, found: first == http.StatusOK, err: err, from: last}
 }
 
 // tagPages reads all pages from u on. first is the status of the first answer.

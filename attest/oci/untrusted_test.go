@@ -60,7 +60,7 @@ func TestAtMost(t *testing.T) {
 	}
 	limited := open(t, where)
 	oci.SetLimit(limited, 4096)
-	got, err := tryList(limited, d)
+	got, err := tryList(t, limited, d)
 	wantCode(t, err, attest.CodeLimit)
 	if len(got) != 4096 {
 		t.Errorf("%d yielded before the limit", len(got))

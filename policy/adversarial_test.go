@@ -22,7 +22,8 @@ func TestSeparationThroughLinesThatOnlySameRunTellsApart(t *testing.T) {
 			calib := p.world.Manifest(map[string]string{"calib.csv": "calibration rows"})
 			p.add("prepare-calib", "data", calib, build("prepare", "run-7", 1, map[string]attest.Digest{"calib": calib}, input{"raw-data", "", p.raw.String()}, input{"code", codeURI, commit}))
 			p.statements["quantize"].inputs(input{"parent-model", "", p.model.String()}, input{"calibration-data", "", calib.String()})
-			p.replace(quantizeInputs, `    inputs:
+			p.replace(quantizeInputs, `    acknowledgeAbsence: x
+    inputs:
       - {role: parent-model, from: train}
       - {role: calibration-data, from: prepare, `+condition+`min: 0}
       - {role: calibration-data, pin: ["`+calib.String()+`"], min: 0}`)
@@ -57,7 +58,8 @@ func TestInadmissibleEvidenceDoesNotBecomeAdmissibleByAge(t *testing.T) {
 // One line holds, and whether another does cannot be seen: neither an answer.
 func TestTwoLinesOfWhichOneIsUnknown(t *testing.T) {
 	p := newPipeline(t)
-	p.replace(quantizeInputs, `    inputs:
+	p.replace(quantizeInputs, `    acknowledgeAbsence: x
+    inputs:
       - {role: parent-model, from: train, min: 0}
       - {role: parent-model, pin: ["`+p.model.String()+`"], min: 0}
       - {role: calibration-data, from: prepare, output: train}`)
@@ -95,6 +97,7 @@ steps:
   evaluate:
     predicate: https://pedigree-ml.github.io/evaluation/v0.1
     about: train
+    acknowledgeAbsence: x
     by: [evaluator]
     select: any
     inputs: [{role: evaluation-data, accept: any, reason: x}, {role: harness, accept: any, reason: x}]
@@ -148,6 +151,7 @@ func TestExcludedMakersBindNothing(t *testing.T) {
   scan:
     predicate: https://pedigree-ml.github.io/evaluation/v0.1
     about: package
+    acknowledgeAbsence: x
     by: [evaluator]
     select: any
     inputs: [{role: evaluation-data, accept: any, reason: x}, {role: harness, accept: any, reason: x}]
@@ -227,7 +231,7 @@ func BenchmarkEvaluate(b *testing.B) {
 		b.Run(fmt.Sprintf("records=%d", 2*n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				pol.Evaluate(chain, policy.Times{At: p.at, Known: p.at})
+				pol.Evaluate(chain, policy.Question{At: p.at, Known: p.at})
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(2*n), "µs/record")
 		})

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
@@ -17,6 +18,9 @@ func (ev *evaluator) rests(s *step, c *candidate) {
 		return
 	}
 	at := c.claimed()
+	if s.rebase {
+		at = ev.t.At // everything that is selected now, however late it came
+	}
 	named := map[predicate.Basis]bool{}
 	for _, b := range c.facts.Basis {
 		named[b] = true
@@ -25,19 +29,23 @@ func (ev *evaluator) rests(s *step, c *candidate) {
 		other := ev.d.step(name)
 		for _, d := range ev.targets(other) {
 			chosen := ev.selectedAt(other, d, at, named)
-			if ev.gapped(d) {
+			if slices.ContainsFunc(ev.satisfies(other, d).at, func(d attest.Digest) bool { return ev.unproven(s, d) }) {
 				c.fail(&c.eligible, Unknown, Reason{Code: attest.CodeBasis, About: d.String(), Why: fmt.Sprintf("which %s evidence there was when %s approved cannot be completely seen", name, c.principal.name)})
 			}
 			if len(chosen) == 0 {
-				c.fail(&c.eligible, ev.unlessGapped(d), Reason{Code: attest.CodeBasis, About: d.String(), Why: fmt.Sprintf("when %s approved (%s) there was no %s evidence to rest on", c.principal.name, stamp(at), name),
+				st := ev.unlessGapped(d)
+				if ev.satisfies(other, d).open {
+					st = Unknown // what carries over from a parent cannot be seen
+				}
+				c.fail(&c.eligible, st, Reason{Code: attest.CodeBasis, About: d.String(), Why: fmt.Sprintf("when %s approved (%s) there was no %s evidence to rest on", c.principal.name, stamp(at), name),
 					Next: "approve again: pedigree approve names what there is"})
 			}
 			for _, e := range chosen {
-				if named[predicate.Basis{Payload: e.id.Payload, Artifact: d}] {
+				if named[predicate.Basis{Payload: e.id.Payload, Artifact: e.artifact}] {
 					continue
 				}
 				st := Fail
-				if other.selects == selectAny && e.status() == Unknown {
+				if e.doubt != nil || other.selects == selectAny && e.status() == Unknown {
 					st = Unknown // it may turn out not to be selected
 				}
 				c.fail(&c.eligible, st, Reason{Code: attest.CodeBasis, About: e.id.Payload.String(), Why: fmt.Sprintf("the approval by %s does not name this %s evidence by %s", c.principal.name, name, e.principal.name),
@@ -65,12 +73,20 @@ func (ev *evaluator) present(c *candidate) {
 		r := ev.payloads[b]
 		if r == nil {
 			st := Fail
-			if node := ev.chain.Artifact(b.Artifact); node != nil && node.Gapped() || node == nil && ev.gaps {
+			if node := ev.chain.Artifact(b.Artifact); node != nil && ev.gapped(b.Artifact) || node == nil && ev.gaps {
 				st = Unknown
+			}
+			if i := slices.IndexFunc(ev.gone, func(g withdrawnRecord) bool { return g.id.Payload == b.Payload && g.artifact == b.Artifact }); i >= 0 {
+				c.fail(&c.eligible, Fail, Reason{Code: attest.CodeBasis, About: b.Payload.String(), Why: fmt.Sprintf("%s approved on evidence that does not count any more: %s", c.principal.name, ev.gone[i].why.Why),
+					Next: "approve again, on evidence that counts"})
+				continue
 			}
 			c.fail(&c.eligible, st, Reason{Code: attest.CodeBasis, About: b.Payload.String(),
 				Why: fmt.Sprintf("%s approved on evidence of %s that is not there, or is by nobody the policy knows", c.principal.name, b.Artifact.Short())})
 			continue
+		}
+		if r.doubt != nil {
+			c.fail(&c.eligible, Unknown, *r.doubt)
 		}
 		if t := r.claimed(); t.After(c.claimed().Add(skew)) {
 			c.fail(&c.eligible, Fail, Reason{Code: attest.CodeChainOrder, About: b.Payload.String(),
@@ -86,7 +102,7 @@ func (ev *evaluator) selectedAt(s *step, d attest.Digest, at time.Time, named ma
 	var then []*candidate
 	for _, c := range ev.satisfies(s, d).candidates {
 		early := !c.claimed().After(at)
-		listed := named[predicate.Basis{Payload: c.id.Payload, Artifact: d}] && !c.claimed().After(at.Add(skew))
+		listed := named[predicate.Basis{Payload: c.id.Payload, Artifact: c.artifact}] && !c.claimed().After(at.Add(skew))
 		if c.hopeless || !early && !listed {
 			continue
 		}

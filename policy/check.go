@@ -21,6 +21,7 @@ func (r *documentReader) check() {
 			r.problem(s.pos, attest.CodePolicyParse, "artifact: step %s says something about an artifact (about), it makes none", name)
 		}
 	}
+	r.checkFile()
 	for _, x := range d.deny {
 		for _, a := range x.artifacts {
 			if slices.Contains(d.sharedFiles, a) {
@@ -31,9 +32,11 @@ func (r *documentReader) check() {
 	ids := map[string]position{}
 	for _, s := range d.steps {
 		r.checkNames(s)
+		r.checkRelations(s)
 		r.checkThreshold(s)
+		r.checkRoles(s)
 		r.checkInputs(s)
-		for _, ru := range s.rules {
+		for _, ru := range s.allRules() {
 			// A rule that like copied stands at the same place, and is the same rule.
 			if first, dup := ids[ru.id]; dup && ru.id != "" && first != ru.pos {
 				r.problem(ru.pos, attest.CodePolicyParse, "the rule id %s is used already, in line %d", ru.id, first.line)
@@ -41,17 +44,20 @@ func (r *documentReader) check() {
 			}
 			ids[ru.id] = ru.pos
 		}
-		if s.name == "deny" || s.name == "policy" {
+		if slices.Contains(reservedSteps[:], s.name) {
 			r.problem(s.pos, attest.CodePolicyParse, "a step cannot be called %s: verdicts use the name", s.name)
 		}
-		if why := d.absences(s); len(why) > 0 && s.acknowledge == "" {
-			r.problem(s.pos, attest.CodePolicyParse, "step %s rests on something not being there: %s. Whoever can write to the registry could have removed it; say why that is acceptable: acknowledgeAbsence: \"…\"",
+		if why := d.absences(s); len(why) > 0 && s.acknowledge == "" && d.status == nil {
+			r.problem(s.pos, attest.CodePolicyParse, "step %s rests on something not being there: %s. Whoever can write to the registry could have removed it; say who lists what there is (status), or why that is acceptable: acknowledgeAbsence: \"…\"",
 				s.name, strings.Join(why, "; "))
 		}
 	}
-	r.checkBasisCycles()
+	r.checkCircles()
 	r.checkReachable()
 }
+
+// reservedSteps are the names that verdicts give to requirements of no step.
+var reservedSteps = [...]string{StepPolicy, StepStatus, StepRevocation, StepDeny, StepFormats}
 
 func (r *documentReader) checkNames(s *step) {
 	d := r.doc
@@ -70,7 +76,7 @@ func (r *documentReader) checkNames(s *step) {
 			r.problem(s.pos, attest.CodePolicyParse, "step %s: notBy names %q, which is no step%s", s.name, n, didYouMean(n, r.stepNames()))
 		} else if n == s.name {
 			r.problem(s.pos, attest.CodePolicyParse, "step %s: notBy names the step itself, so nobody could do it", s.name)
-		} else if other := d.step(n); other.predicate == s.predicate && other.buildType == s.buildType && other.about == s.about {
+		} else if other := d.step(n); other.predicate == s.predicate && other.buildType == s.buildType && other.about == s.about && d.consulted(n) == d.consulted(s.name) {
 			r.problem(s.pos, attest.CodePolicyParse, "step %s: notBy names %s, which asks for the same kind of evidence about the same artifacts, so everybody would exclude themselves", s.name, n)
 		}
 	}
@@ -111,9 +117,14 @@ func (r *documentReader) checkInputs(s *step) {
 				r.problem(l.pos, attest.CodePolicyParse, "from names %s, which says something about an artifact and makes none", n)
 			}
 		}
-		for _, ref := range slices.Concat(l.notIn, l.sameRun) {
+		if l.policy != "" && r.doc.byPolicy[l.policy] == nil {
+			r.problem(l.pos, attest.CodePolicyParse, "policy names %q, which is none of policies", l.policy)
+		}
+		for _, ref := range slices.Concat(l.notIn, l.sameRun, l.sameAs) {
 			other := r.doc.step(ref.step)
-			if other == nil {
+			if ref.step == anyStep {
+				r.checkAnyStep(l, ref)
+			} else if other == nil {
 				r.problem(l.pos, attest.CodePolicyParse, "%s: there is no step %q%s", ref, ref.step, didYouMean(ref.step, r.stepNames()))
 			} else if !slices.ContainsFunc(other.inputs, func(o *line) bool { return o.role == ref.role }) {
 				r.problem(l.pos, attest.CodePolicyParse, "%s: step %s has no input of role %q, so this would compare with nothing", ref, ref.step, ref.role)
@@ -130,14 +141,52 @@ func (r *documentReader) checkInputs(s *step) {
 	}
 }
 
-// checkBasisCycles refuses approvals that rest on each other.
-func (r *documentReader) checkBasisCycles() {
+// checkAnyStep checks a reference to a role of every step.
+func (r *documentReader) checkAnyStep(l *line, ref stepRole) {
+	if !slices.Contains(l.notIn, ref) {
+		r.problem(l.pos, attest.CodePolicyParse, "%s: only notIn compares with every step; name one", ref)
+		return
+	}
+	found := false
+	r.doc.all(func(d *document) {
+		for _, s := range d.steps {
+			found = found || slices.ContainsFunc(s.inputs, func(o *line) bool { return o.role == ref.role && o != l })
+		}
+	})
+	if !found {
+		r.problem(l.pos, attest.CodePolicyParse, "%s: no step has an input of role %q, so this would compare with nothing", ref, ref.role)
+	}
+}
+
+// allRules returns everything of the step that has the id of a rule.
+func (s *step) allRules() []*rule {
+	out := slices.Clone(s.rules)
+	for _, c := range s.compare {
+		out = append(out, &c.rule)
+	}
+	return out
+}
+
+// leans returns the steps on whose evidence the step's own evidence is judged.
+func (s *step) leans() []string {
+	out := slices.Clone(s.basis)
+	for _, c := range s.compare {
+		out = append(out, c.with)
+	}
+	if s.conditions != nil {
+		out = append(out, s.conditions.dischargedBy)
+	}
+	return out
+}
+
+// checkCircles refuses steps about artifacts that are judged by each other.
+func (r *documentReader) checkCircles() {
 	const visiting, done = 1, 2
 	state := map[string]int{}
 	var visit func(s *step) bool
 	visit = func(s *step) bool {
 		state[s.name] = visiting
-		for _, n := range s.basis {
+		for _, n := range s.leans() {
 			next := r.doc.step(n)
 			if next == nil || state[n] == done {
 				continue
@@ -151,7 +200,7 @@ func (r *documentReader) checkBasisCycles() {
 	}
 	for _, s := range r.doc.steps {
 		if state[s.name] == 0 && visit(s) {
-			r.problem(s.pos, attest.CodePolicyParse, "step %s: its basis leads back to itself", s.name)
+			r.problem(s.pos, attest.CodePolicyParse, "step %s: its basis, compare or conditions lead back to itself", s.name)
 			return
 		}
 	}
@@ -174,8 +223,11 @@ func (r *documentReader) checkReachable() {
 				reach(n)
 			}
 		}
-		for _, n := range s.basis {
+		for _, n := range s.leans() {
 			reach(n)
+		}
+		for _, c := range s.carries {
+			reach(c.step)
 		}
 		for _, o := range d.steps {
 			if o.about == name {
@@ -196,7 +248,7 @@ func (r *documentReader) checkReachable() {
 	}
 	for _, s := range d.steps {
 		if !reached[s.name] {
-			r.problem(s.pos, attest.CodePolicyParse, "step %s is reached from artifact by no from, about or basis: it would never be asked for", s.name)
+			r.problem(s.pos, attest.CodePolicyParse, "step %s is reached from artifact by no from, about, basis, compare or conditions: it would never be asked for", s.name)
 		}
 	}
 }

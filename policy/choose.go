@@ -1,26 +1,31 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/verify"
 )
 
 // choose selects among the candidates and answers the requirement.
 func (ev *evaluator) choose(r *result) {
-	s, gapped := r.step, ev.gapped(r.artifact)
+	s := r.step
+	gapped := r.open || slices.ContainsFunc(r.at, ev.gapped)
+	unproven := gapped || slices.ContainsFunc(r.at, func(d attest.Digest) bool { return ev.unproven(s, d) })
 	r.selected = selected(s.selects, r.candidates)
 	switch s.selects {
 	case selectAny:
 		r.status = ev.chooseAny(r, gapped)
 	case selectLatest, selectAll:
-		r.status = ev.chooseEvery(r, gapped)
+		r.status = ev.chooseEvery(r, gapped, unproven)
 	}
-	ev.agreement(r, gapped)
-	ev.vetoes(r, gapped)
+	ev.agreement(r, unproven)
+	ev.vetoes(r, unproven)
 }
 
 // selected returns the candidates that a step selects. For `any` those are the
@@ -64,19 +69,36 @@ func signers(cs []*candidate, least Status) int {
 	return len(who)
 }
 
+// enough reports whether so many principals count, in all and of each role.
+func (s *step) enough(cs []*candidate, least Status) bool {
+	if signers(cs, least) < s.threshold {
+		return false
+	}
+	if len(s.roles) == 0 {
+		return true
+	}
+	var who []*principal
+	for _, c := range cs {
+		if c.status() >= least && !slices.Contains(who, c.principal) {
+			who = append(who, c.principal)
+		}
+	}
+	return filled(s.roles, who, rolesOf(cs, least))
+}
+
 func (ev *evaluator) chooseAny(r *result, gapped bool) Status {
-	if signers(r.selected, Pass) >= r.step.threshold {
+	if r.step.enough(r.selected, Pass) {
 		r.selected = slices.DeleteFunc(r.selected, func(c *candidate) bool { return c.status() != Pass })
 		return Pass
 	}
 	ev.tooFew(r, gapped)
-	if gapped || signers(r.selected, Unknown) >= r.step.threshold {
+	if gapped || r.step.enough(r.selected, Unknown) {
 		return Unknown
 	}
 	return Fail
 }
 
-func (ev *evaluator) chooseEvery(r *result, gapped bool) Status {
+func (ev *evaluator) chooseEvery(r *result, gapped, unproven bool) Status {
 	st := Pass
 	for _, c := range r.selected {
 		st = min(st, c.status())
@@ -84,7 +106,7 @@ func (ev *evaluator) chooseEvery(r *result, gapped bool) Status {
 	if st == Fail && gapped && r.step.selects == selectLatest && !slices.ContainsFunc(r.selected, func(c *candidate) bool { return c.hopeless }) {
 		st = Unknown // a newer record, unseen, may supersede the one that fails
 	}
-	if signers(r.selected, Pass) < r.step.threshold || st != Pass {
+	if !r.step.enough(r.selected, Pass) || st != Pass {
 		ev.tooFew(r, gapped)
 		if st == Pass {
 			st = Fail
@@ -94,7 +116,7 @@ func (ev *evaluator) chooseEvery(r *result, gapped bool) Status {
 		}
 		return st
 	}
-	if gapped {
+	if unproven {
 		r.reasons = append(r.reasons, ev.incomplete(r, "a newer or failing record may be among it"))
 		return Unknown
 	}
@@ -128,6 +150,10 @@ func (ev *evaluator) tooFew(r *result, gapped bool) {
 	case s.selects != selectAny && good > 0 && slices.ContainsFunc(r.selected, func(c *candidate) bool { return c.status() == Fail }):
 		r.reasons = append(r.reasons, Reason{Code: attest.CodeConflict, About: r.artifact.String(),
 			Why: fmt.Sprintf("%s selects %s, and beside what passes there is what fails", s.name, s.selects)})
+	case len(s.roles) > 0:
+		r.reasons = append(r.reasons, Reason{Code: attest.CodeQuorum, About: r.artifact.String(),
+			Why: fmt.Sprintf("%d principals count, and they do not fill the places asked for: %s", good, placesText(s.roles)), Next: ev.remedy(s, r.artifact, ev.others(r))})
+		r.reasons = append(r.reasons, ev.misplaced(r)...)
 	case good < s.threshold && s.threshold > 1:
 		r.reasons = append(r.reasons, Reason{Code: attest.CodeQuorum, About: r.artifact.String(),
 			Why: fmt.Sprintf("%d of %d required principals count", good, s.threshold), Next: ev.remedy(s, r.artifact, ev.others(r))})
@@ -149,26 +175,49 @@ func (ev *evaluator) others(r *result) []string {
 }
 
 func (ev *evaluator) incomplete(r *result, why string) Reason {
-	code := attest.CodeRegUnavailable
-	if node := ev.chain.Artifact(r.artifact); node != nil && len(node.Gaps) > 0 {
-		code = node.Gaps[0].Code
-	} else if node == nil {
-		code = attest.CodeLimit
+	code, what := attest.CodeStatus, "no fresh status proves that all evidence about it is there; "
+	for _, d := range r.at {
+		node := ev.chain.Artifact(d)
+		if node == nil {
+			code = attest.CodeLimit
+		} else if len(node.Gaps) > 0 {
+			code = node.Gaps[0].Code
+		}
 	}
-	return Reason{Code: code, About: r.artifact.String(), Why: "evidence about it could not be completely looked at; " + why, Next: lookAgain(code)}
+	if code != attest.CodeStatus {
+		what = "evidence about it could not be completely looked at; "
+	}
+	return Reason{Code: code, About: r.artifact.String(), Why: what + why, Next: ev.lookAgain(code)}
 }
 
 // lookAgain says what would let a gap be closed.
-func lookAgain(code attest.Code) string {
+func (ev *evaluator) lookAgain(code attest.Code) string {
 	switch code {
+	case attest.CodeStatus:
+		return "publish a status: pedigree status publish"
 	case attest.CodeRegDigest, attest.CodeRegManifest:
 		return "a repository's copy is damaged: restore it, or add another with --evidence"
-	case attest.CodeLimit, attest.CodeChainDepth, attest.CodeChainFanout:
-		return "raise the policy's limits, if this much is honest"
+	case attest.CodeLimit:
+		return "raise limits.attestationsPerArtifact, attestations, bytes or time of the policy that is asked, if this much is honest"
+	case attest.CodeChainDepth:
+		return fmt.Sprintf("raise limits.depth (%d) of the policy that is asked, if so long a chain is honest", ev.walked().Depth)
+	case attest.CodeChainFanout:
+		return fmt.Sprintf("raise limits.inputs (%d) of the policy that is asked, or record fewer: pack them as one artifact", ev.walked().Inputs)
 	case attest.CodeFileIO:
 		return "make it readable, and verify again"
 	}
 	return "verify again when every repository answers"
+}
+
+// walked returns the limits of the walk that made the chain: those of the policy
+// that is asked, whichever policy judges this part of it.
+func (ev *evaluator) walked() verify.Limits {
+	for ev.above != nil {
+		ev = ev.above
+	}
+	l := ev.d.limits.walk
+	l.Depth, l.Inputs = cmp.Or(l.Depth, verify.DefaultDepth), cmp.Or(l.Inputs, predicate.MaxInputs)
+	return l
 }
 
 // missing says that nothing is there, and what is there instead.
@@ -176,6 +225,11 @@ func (ev *evaluator) missing(r *result) []Reason {
 	s := r.step
 	out := []Reason{{Code: attest.CodeChainMissing, About: r.artifact.String(),
 		Why: fmt.Sprintf("no %s evidence of %s by %s", s.name, r.artifact.Short(), strings.Join(s.by, " or ")), Next: ev.remedy(s, r.artifact, ev.others(r))}}
+	for _, gone := range ev.gone {
+		if gone.artifact == r.artifact && gone.of(s) && slices.Contains(s.by, gone.principal.name) && len(out) < maxReasons {
+			out = append(out, gone.why)
+		}
+	}
 	var wrong []string
 	for _, rec := range ev.records[r.artifact] {
 		if rec.of(s) && !slices.Contains(s.by, rec.principal.name) && !slices.Contains(wrong, rec.principal.name) {
@@ -184,7 +238,8 @@ func (ev *evaluator) missing(r *result) []Reason {
 	}
 	if len(wrong) > 0 {
 		slices.Sort(wrong)
-		out = append(out, Reason{Code: attest.CodeIdentity, About: r.artifact.String(), Why: fmt.Sprintf("there is one by %s, who may not do %s", strings.Join(wrong, ", "), s.name)})
+		out = append(out, Reason{Code: attest.CodeIdentity, About: r.artifact.String(), Why: fmt.Sprintf("there is one by %s, who may not do %s", strings.Join(wrong, ", "), s.name),
+			Next: "have it done by " + strings.Join(s.by, " or ") + "; or the policy's owners add who did to by of " + s.name})
 	}
 	return append(out, ev.misplaced(r)...)
 }
@@ -197,7 +252,7 @@ func (ev *evaluator) misplaced(r *result) []Reason {
 		return nil
 	}
 	for _, e := range slices.Concat(node.FileEvidence, node.Misplaced) {
-		rec := ev.record(r.artifact, e)
+		rec := ev.known(r.artifact, e)
 		if rec == nil || !rec.of(r.step) || !slices.Contains(r.step.by, rec.principal.name) {
 			continue
 		}
@@ -205,39 +260,15 @@ func (ev *evaluator) misplaced(r *result) []Reason {
 		if len(subjects) != 1 {
 			return []Reason{{Code: attest.CodeSubjectAmbiguous, About: rec.id.Payload.String(), Why: fmt.Sprintf("the one by %s that lies here has %d subjects, and must have one", rec.principal.name, len(subjects))}}
 		}
-		return []Reason{{Code: attest.CodeSubjectMismatch, About: rec.id.Payload.String(), Why: fmt.Sprintf("the one by %s that lies here is about %s", rec.principal.name, subjects[0].Digest.Short())}}
+		return []Reason{{Code: attest.CodeSubjectMismatch, About: rec.id.Payload.String(), Why: fmt.Sprintf("the one by %s that lies here is about %s", rec.principal.name, subjects[0].Digest.Short()),
+			Next: "if it belongs there: pedigree attach REPO@" + subjects[0].Digest.String() + " BUNDLE"}}
 	}
 	return nil
 }
 
-// remedy names the command that would supply what a step lacks.
-func (ev *evaluator) remedy(s *step, d attest.Digest, by []string) string {
-	who := strings.Join(by, " or ")
-	if len(by) == 0 {
-		return "nobody is left in by of " + s.name + ": the policy's owners must name somebody"
-	}
-	switch {
-	case slices.Contains(ev.p.ApprovalSteps(), s.name):
-		return fmt.Sprintf("pedigree approve …@%s --policy … --step %s --key KEY, by %s", d, s.name, who)
-	case s.produces():
-		return fmt.Sprintf("pedigree run --step %s … --output …, signed by %s", lastSegment(s), who)
-	}
-	return fmt.Sprintf("pedigree run --step %s --about …@%s --type %s --predicate FILE …, signed by %s", s.name, d, s.predicate, who)
-}
-
-// lastSegment guesses the step's name in `pedigree run` from its build type, and
-// falls back to the policy's own name for it.
-func lastSegment(s *step) string {
-	parts := strings.Split(strings.TrimSuffix(s.buildType, "/v1"), "/")
-	if last := parts[len(parts)-1]; last != "" {
-		return last
-	}
-	return s.name
-}
-
 // agreement fails a step whose candidates name different inputs for a role on
 // which they must agree.
-func (ev *evaluator) agreement(r *result, gapped bool) {
+func (ev *evaluator) agreement(r *result, unproven bool) {
 	for _, role := range r.step.agree {
 		var first string
 		for i, c := range r.candidates {
@@ -247,12 +278,12 @@ func (ev *evaluator) agreement(r *result, gapped bool) {
 			}
 			names := roleDigests(c, role)
 			if i > 0 && names != first && first != "" {
-				r.lower(Fail, Reason{Code: attest.CodeConflict, About: c.id.Payload.String(), Why: fmt.Sprintf("two records of %s name different %s: %s and %s", r.artifact.Short(), role, first, names)})
+				r.lower(c.doubted(), Reason{Code: attest.CodeConflict, About: c.id.Payload.String(), Why: fmt.Sprintf("two records of %s name different %s: %s and %s", r.artifact.Short(), role, first, names)})
 			}
 			first = names
 		}
 	}
-	if len(r.step.agree) > 0 && gapped {
+	if len(r.step.agree) > 0 && unproven {
 		r.lower(Unknown, ev.incomplete(r, "a contradicting record may be among it"))
 	}
 }
@@ -274,30 +305,53 @@ func roleDigests(c *candidate, role string) string {
 	}
 	slices.Sort(out)
 	if len(out) == 0 {
-		return "nothing"
+		return nothing
 	}
 	return strings.Join(slices.Compact(out), " ")
 }
 
+// nothing is what roleDigests says of a role without inputs.
+const nothing = "nothing"
+
 // vetoes fails a step about which an authorised principal said no, whether or
 // not that evidence is a candidate: before where, and however old.
-func (ev *evaluator) vetoes(r *result, gapped bool) {
+func (ev *evaluator) vetoes(r *result, unproven bool) {
 	s := r.step
 	if s.veto == nil {
 		return
 	}
-	for _, rec := range ev.records[r.artifact] {
-		if !rec.of(s) || !slices.Contains(s.vetoBy, rec.principal.name) {
-			continue
-		}
-		if why := ev.veto(s, rec); why != "" {
-			r.lower(Fail, Reason{Code: attest.CodeVeto, About: rec.id.Payload.String(), Why: fmt.Sprintf("%s: %s", rec.principal.name, why),
-				Next: "nothing takes a veto back: talk to who said no; another model needs evidence of its own"})
+	for _, d := range r.at {
+		for _, rec := range ev.about(s, d) {
+			if !rec.of(s) || !slices.Contains(s.vetoBy, rec.principal.name) {
+				continue
+			}
+			if why := ev.veto(s, rec); why != "" {
+				r.lower(rec.doubted(), Reason{Code: attest.CodeVeto, About: rec.id.Payload.String(), Why: fmt.Sprintf("%s: %s", rec.principal.name, why), Next: ev.liftVeto()})
+				if rec.doubt != nil {
+					r.reasons = append(r.reasons, *rec.doubt)
+				}
+			}
 		}
 	}
-	if gapped {
+	if unproven {
 		r.lower(Unknown, ev.incomplete(r, "a veto may be among it"))
 	}
+}
+
+// doubted is what a record that counts against something makes of it: a failure,
+// and while it may have been withdrawn an open question.
+func (r *record) doubted() Status {
+	if r.doubt != nil {
+		return Unknown
+	}
+	return Fail
+}
+
+func (ev *evaluator) liftVeto() string {
+	if len(ev.d.revocation) == 0 {
+		return "nothing takes a veto back under this policy: talk to who said no; another model needs evidence of its own"
+	}
+	return "talk to who said no; they, or who may revoke statements, can take it back: pedigree revoke --payload"
 }
 
 // veto returns why a record vetoes, and "" if it does not. What cannot be read
@@ -307,11 +361,11 @@ func (ev *evaluator) veto(s *step, rec *record) string {
 		return "what was signed cannot be read, so it may be a no"
 	}
 	if s.scope != nil {
-		if st, why := s.scope.eval(rec.facts.Tree); st == Fail && why == nil {
+		if st, why := s.scope.eval(ev.scene(rec)); st == Fail && why == nil {
 			return ""
 		}
 	}
-	st, why := s.veto.eval(rec.facts.Tree)
+	st, why := s.veto.eval(ev.scene(rec))
 	switch {
 	case st == Pass:
 		return "vetoed on " + stamp(rec.claimed()) + " (" + s.veto.source + ")"

@@ -30,14 +30,31 @@ func (ev *evaluator) verdict() *Verdict {
 		Frontier:  []Frontier{},
 		Gaps:      []GapRef{},
 		NotProven: slices.Clone(notProven[:]),
+		Context:   ev.t.Context,
 	}
-	t := &telling{ev: ev, v: v, told: map[key]bool{}}
+	if d.status != nil && !ev.t.Stateful {
+		v.NotProven = append(v.NotProven, "The verifier remembers nothing (--state): an older status, within its validity, passes for the newest.")
+	}
+	t := &telling{ev: ev, v: v, told: map[key]bool{}, items: map[itemKey]int{}}
+	if q := ev.t.Context; !ev.inContext() {
+		why := fmt.Sprintf("the policy tells contexts apart (%s), and the question names none", strings.Join(ev.p.Contexts(), ", "))
+		if q != "" {
+			why = fmt.Sprintf("the policy has no context %.60q; it has %s", q, cmp.Or(strings.Join(ev.p.Contexts(), ", "), "none"))
+		}
+		t.add(Requirement{Step: StepPolicy, Artifact: root, Reasons: []Reason{{Code: attest.CodeNoRule, Why: why, Next: "say which with --context"}}})
+	}
+	if ev.t.At.Before(d.notBefore) {
+		t.add(Requirement{Step: StepPolicy, Artifact: root, Reasons: []Reason{{Code: attest.CodePolicyExpired, Why: "the policy holds from " + stamp(d.notBefore), Next: "use the version that holds now"}}})
+	}
 	if ev.t.At.After(d.expires) {
-		t.add(Requirement{Step: "policy", Artifact: root, Reasons: []Reason{{Code: attest.CodePolicyExpired, Why: "the policy expired " + stamp(d.expires), Next: "its owners publish a new version with a later metadata.expires"}}})
+		t.add(Requirement{Step: StepPolicy, Artifact: root, Reasons: []Reason{{Code: attest.CodePolicyExpired, Why: "the policy expired " + stamp(d.expires), Next: "its owners publish a new version with a later metadata.expires"}}})
 	}
+	t.askStatus()
 	t.artifactSteps()
 	t.aboutSteps()
+	t.revocations()
 	t.denials()
+	t.formats()
 	t.evidence()
 	t.close()
 	v.Outcome = conclude(t.answers)
@@ -66,6 +83,7 @@ type telling struct {
 	v       *Verdict
 	answers []Status
 	told    map[key]bool
+	items   map[itemKey]int // of other policies: where in the verdict each is
 }
 
 // add tells a requirement that decides by itself.
@@ -94,16 +112,16 @@ func (t *telling) artifactSteps() {
 // every artifact that plays a step.
 func (t *telling) aboutSteps() {
 	for _, s := range t.ev.d.steps {
-		if s.produces() || s.name == t.ev.except {
+		if s.produces() || t.ev.except[s.name] || !t.ev.required(s) {
 			continue
 		}
 		targets := t.ev.targets(s)
 		if s.about != aboutArtifact {
 			maker := t.ev.d.step(s.about)
 			targets = slices.DeleteFunc(targets, func(d attest.Digest) bool { return t.ev.satisfies(maker, d).status == Fail })
-			if len(targets) > 0 && t.ev.growing[s.about] || len(targets) == 0 && s.optional && t.ev.growing[s.about] {
+			if t.ev.mayGrow(s, s.about) && (len(targets) > 0 || s.optional) {
 				t.add(Requirement{Step: s.name, Artifact: t.ev.chain.Root(), Status: Unknown, Threshold: s.threshold, By: s.by, Kind: s.kind,
-					Reasons: []Reason{{Code: attest.CodeRegUnavailable, Why: fmt.Sprintf("which artifacts play %s cannot be completely seen", s.about), Next: "verify again when every repository answers"}}})
+					Reasons: []Reason{t.ev.unseen(fmt.Sprintf("which artifacts play %s cannot be completely seen", s.about))}})
 			}
 		}
 		if len(targets) == 0 && !s.optional {
@@ -122,30 +140,84 @@ func (t *telling) aboutSteps() {
 	}
 }
 
+// unseen says what is open because of evidence somewhere in the chain that may be
+// missing: by the first gap, and without one because no status covers it all.
+func (ev *evaluator) unseen(why string) Reason {
+	code := attest.CodeRegUnavailable
+	if gaps := ev.chain.Gaps(); len(gaps) > 0 {
+		code = gaps[0].Code
+	} else if ev.d.status != nil {
+		code = attest.CodeStatus
+	}
+	return Reason{Code: code, Why: why, Next: ev.lookAgain(code)}
+}
+
 // denials asks that nothing in the ancestry is on the deny list, as a whole or
 // as a file.
 func (t *telling) denials() {
-	ev := t.ev
-	for _, x := range ev.d.deny {
-		r := Requirement{Step: "deny", Artifact: ev.chain.Root(), Status: Pass}
-		unknown := ev.gaps
-		for _, d := range ev.chain.Artifacts() {
-			contents, known := ev.contents(d)
-			unknown = unknown || !known
-			for _, bad := range x.artifacts {
-				if contents[bad] {
-					r.Status = Fail
-					r.Reasons = append(r.Reasons, Reason{Code: attest.CodeDenied, About: bad.String(), Why: fmt.Sprintf("%s is denied (%s), and is, or is in, %s of the ancestry", bad.Short(), x.reason, d.Short()),
-						Next: "make the model without it"})
-				}
-			}
+	for _, x := range t.ev.d.deny {
+		if x.list != "" {
+			t.add(t.denylist(x))
+			continue
 		}
-		if unknown && r.Status == Pass {
-			r.Status = Unknown
-			r.Reasons = append(r.Reasons, Reason{Code: attest.CodeDenied, Why: "parts of the ancestry could not be seen, and something denied may be among them", Next: "verify again when every repository answers"})
-		}
+		r := Requirement{Step: StepDeny, Artifact: t.ev.chain.Root(), Status: Pass}
+		t.denied(&r, x, x.artifacts, func(attest.Digest) string { return x.reason })
 		t.add(r)
 	}
+}
+
+// denied lowers a requirement for every listed artifact that is in the ancestry.
+func (t *telling) denied(r *Requirement, x *denial, artifacts []attest.Digest, reason func(attest.Digest) string) {
+	ev := t.ev
+	bad := make(map[attest.Digest]bool, len(artifacts))
+	for _, d := range artifacts {
+		bad[d] = true
+	}
+	unknown := ev.anyUnproven(x.acknowledge != "")
+	for _, d := range ev.chain.Artifacts() {
+		// A file that everybody may share is denied all the same: of two exceptions
+		// the stricter holds.
+		contents, known := ev.contents(d, nil)
+		unknown = unknown || !known
+		for _, c := range sortedDigests(contents) {
+			if !bad[c] {
+				continue
+			}
+			r.Status = Fail
+			r.Reasons = append(r.Reasons, Reason{Code: attest.CodeDenied, About: c.String(), Why: fmt.Sprintf("%s is denied (%s), and is, or is in, %s of the ancestry: %s", c.Short(), reason(c), d.Short(), shortPath(ev.chain.Path(d))),
+				Next: "make the model without it"})
+		}
+	}
+	if unknown && r.Status != Fail {
+		r.Status = Unknown
+		r.Reasons = append(r.Reasons, Reason{Code: attest.CodeDenied, Why: "parts of the ancestry could not be seen, and something denied may be among them", Next: ev.unseen("").Next})
+	}
+}
+
+// inContext reports whether the question is about a context of the policy, or the
+// policy tells none apart and none is asked about.
+func (ev *evaluator) inContext() bool {
+	if len(ev.d.contexts) == 0 {
+		return ev.t.Context == ""
+	}
+	return slices.Contains(ev.p.Contexts(), ev.t.Context)
+}
+
+// required reports whether a step about artifacts is required in the context that
+// is asked about. A step that no context lists is required in all.
+func (ev *evaluator) required(s *step) bool {
+	if ev.d.consulted(s.name) {
+		return false
+	}
+	listed := false
+	for _, c := range ev.d.contexts {
+		in := slices.Contains(c.require, s.name)
+		if in && c.name == ev.t.Context {
+			return true
+		}
+		listed = listed || in
+	}
+	return !listed
 }
 
 // tell writes one requirement and those it follows from.
@@ -156,7 +228,7 @@ func (t *telling) tell(r *result) {
 	}
 	t.told[k] = true
 	s := r.step
-	req := Requirement{Step: s.name, Artifact: r.artifact, Status: r.status, Threshold: s.threshold, By: s.by, Kind: s.kind, Select: string(s.selects), Reasons: r.reasons}
+	req := Requirement{Step: s.name, Artifact: r.artifact, Status: r.status, Threshold: s.threshold, By: s.by, Kind: s.kind, Roles: placesText(s.roles), Select: string(s.selects), Controls: s.controls, Reasons: r.reasons}
 	for _, c := range r.selected {
 		req.Selected = append(req.Selected, Counted{Payload: c.id.Payload, Credential: c.id.Credential.String(), Principal: c.principal.name, Claimed: c.claimed().UTC(), Status: c.status()})
 		req.Rules = append(req.Rules, c.rules...)
@@ -165,6 +237,11 @@ func (t *telling) tell(r *result) {
 	shown := r.selected
 	if len(shown) == 0 {
 		shown = r.candidates
+	}
+	for _, c := range shown {
+		if s.produces() && c.status() == Pass && len(c.facts.Inputs) == 0 {
+			t.v.Frontier = append(t.v.Frontier, Frontier{Artifact: r.artifact, How: FrontierSigned, Detail: fmt.Sprintf("%s by %s, who names no inputs", s.name, c.principal.name), Observed: true})
+		}
 	}
 	for _, c := range shown {
 		for _, cl := range c.claims {
@@ -184,15 +261,18 @@ func (t *telling) tellClaim(r *result, cl claim) {
 			t.tell(producer)
 		}
 	}
-	if len(cl.line.from) > 0 || cl.status == Fail {
+	if cl.line.policy != "" {
+		t.tellOther(cl.line.policy, cl.input.Digest)
+	}
+	if len(cl.line.from) > 0 || cl.line.policy != "" || cl.status == Fail {
 		return
 	}
-	f := Frontier{Artifact: cl.input.Digest, Role: cl.input.Role, How: "origin", Detail: cl.input.URI, Observed: cl.input.Observed}
+	f := Frontier{Artifact: cl.input.Digest, Role: cl.input.Role, How: FrontierOrigin, Detail: cl.input.URI, Observed: cl.input.Observed}
 	switch {
 	case cl.line.pin != nil:
-		f.How = "pinned"
+		f.How = FrontierPinned
 	case cl.line.accept:
-		f.How, f.Detail = "accepted", cl.line.reason
+		f.How, f.Detail = FrontierAccepted, cl.line.reason
 	}
 	t.v.Frontier = append(t.v.Frontier, f)
 }
@@ -238,44 +318,4 @@ func moment(x time.Time) *time.Time {
 	}
 	x = x.UTC()
 	return &x
-}
-
-// close adds gaps and acknowledgments, and brings everything into its one order.
-func (t *telling) close() {
-	v, d := t.v, t.ev.d
-	for _, a := range t.ev.chain.Artifacts() {
-		for _, g := range t.ev.chain.Artifact(a).Gaps {
-			v.Gaps = append(v.Gaps, GapRef{Code: g.Code, Artifact: g.Artifact})
-		}
-	}
-	v.Acknowledged = []Acknowledgment{}
-	if d.unsafeTime {
-		v.Acknowledged = append(v.Acknowledged, Acknowledgment{Where: "policy", Rests: "the times that signers claim; nobody authenticated them", Why: "unsafeTime: claimed"})
-	}
-	for _, s := range d.steps {
-		if why := d.absences(s); len(why) > 0 && s.name != t.ev.except {
-			v.Acknowledged = append(v.Acknowledged, Acknowledgment{Where: s.name, Rests: strings.Join(why, "; "), Why: s.acknowledge})
-		}
-	}
-	for _, x := range d.deny {
-		v.Acknowledged = append(v.Acknowledged, Acknowledgment{Where: "deny", Rests: "nothing denied being hidden", Why: x.acknowledge})
-	}
-	order := map[string]int{"policy": -1, "deny": len(d.steps)}
-	for i, s := range d.steps {
-		order[s.name] = i
-	}
-	slices.SortStableFunc(v.Requirements, func(a, b Requirement) int {
-		return cmp.Or(order[a.Step]-order[b.Step], a.Artifact.Compare(b.Artifact))
-	})
-	slices.SortFunc(v.Lineage, func(a, b Edge) int {
-		return cmp.Or(order[a.Step]-order[b.Step], a.Artifact.Compare(b.Artifact), cmp.Compare(a.Role, b.Role), a.Input.Compare(b.Input), cmp.Compare(a.Name, b.Name))
-	})
-	v.Lineage = slices.Compact(v.Lineage)
-	slices.SortFunc(v.Frontier, func(a, b Frontier) int {
-		return cmp.Or(a.Artifact.Compare(b.Artifact), cmp.Compare(a.Role, b.Role), cmp.Compare(a.How, b.How), cmp.Compare(a.Detail, b.Detail))
-	})
-	v.Frontier = slices.Compact(v.Frontier)
-	slices.SortFunc(v.Gaps, func(a, b GapRef) int {
-		return cmp.Or(a.Artifact.Compare(b.Artifact), cmp.Compare(a.Code, b.Code))
-	})
 }

@@ -54,9 +54,11 @@ type Decision struct {
 
 // Consider works out what an approval of a step would rest on now. The step must
 // be an approval of the policy; an empty name means the only one.
-func (p *Policy) Consider(c verify.Chain, t Times, name string) (*Prospect, error) {
+func (p *Policy) Consider(c verify.Chain, t Question, name string) (*Prospect, error) {
 	steps := p.ApprovalSteps()
 	if name == "" {
+		// Who approves rarely means to discharge: that step has to be named.
+		steps = slices.DeleteFunc(steps, p.doc.consulted)
 		if len(steps) != 1 {
 			return nil, attest.Refuse(attest.CodeUsage, "the policy has %d approval steps (%v); name one", len(steps), steps)
 		}
@@ -67,20 +69,42 @@ func (p *Policy) Consider(c verify.Chain, t Times, name string) (*Prospect, erro
 	}
 	s := p.doc.step(name)
 	ev := newEvaluator(p, c, t)
-	ev.except = name
-	ev.bind()
+	ev.except, ev.live = p.doc.later(s), true
+	ev.begin()
 	r := ev.satisfies(s, c.Root())
 	out := &Prospect{Step: name, PredicateType: s.predicate, Artifact: c.Root(), Verdict: ev.verdict(), Threshold: s.threshold, Able: ev.others(r), ev: ev, step: s}
 	for _, basis := range s.basis {
 		other := p.doc.step(basis)
 		for _, d := range ev.targets(other) {
 			for _, e := range ev.selectedAt(other, d, t.At, nil) {
-				out.Basis = append(out.Basis, Named{Step: basis, Payload: e.id.Payload, Artifact: d, PredicateType: other.predicate, Evidence: e.e})
+				out.Basis = append(out.Basis, Named{Step: basis, Payload: e.id.Payload, Artifact: e.artifact, PredicateType: other.predicate, Evidence: e.e})
 			}
 		}
 	}
 	out.Decisions = ev.decisions(r)
 	return out, nil
+}
+
+// later returns the approval steps that need not be there when an approval of s is
+// given: s itself, and all those on which it does not lean.
+func (d *document) later(s *step) map[string]bool {
+	earlier := map[string]bool{}
+	var lean func(s *step)
+	lean = func(s *step) {
+		for _, n := range s.leans() {
+			// Who discharges a condition does so after the approval.
+			if !earlier[n] && !d.consulted(n) {
+				earlier[n] = true
+				lean(d.step(n))
+			}
+		}
+	}
+	lean(s)
+	out := map[string]bool{}
+	for _, o := range d.steps {
+		out[o.name] = o.predicate == predicate.TypeApproval && !earlier[o.name]
+	}
+	return out
 }
 
 // decisions lists what principals of the step have decided.
@@ -118,22 +142,67 @@ func (q *Prospect) Admits(who verify.Credential, facts predicate.Facts) error {
 	case ev.separated(s, p):
 		return &attest.Refusal{Code: attest.CodeQuorum, About: p.name, Why: fmt.Sprintf("signed evidence of a step that must be somebody else's (notBy: %s), so an approval would not count", strings.Join(s.notBy, ", ")), Next: "somebody else must sign " + s.name}
 	}
+	if err := q.admitsPlace(p, who, facts); err != nil {
+		return err
+	}
 	for _, d := range q.Decisions {
 		if d.Veto {
 			return &attest.Refusal{Code: attest.CodeVeto, About: d.Payload.String(), Why: fmt.Sprintf("%s said no on %s: no approval counts beside a veto", d.Principal, stamp(d.Claimed))}
 		}
 	}
 	if s.where != nil {
-		if st, why := s.where.eval(facts.Tree); st != Pass {
+		if st, why := s.where.eval(ev.scene(&record{facts: facts})); st != Pass {
 			return notAdmitted(s.where, "where", why)
 		}
 	}
 	for _, ru := range s.rules {
-		if st, why := ru.cel.eval(facts.Tree); st != Pass {
+		if st, why := ru.cel.eval(ev.scene(&record{facts: facts})); st != Pass {
 			return notAdmitted(ru.cel, "rule "+ru.id, why)
 		}
 	}
 	return nil
+}
+
+// admitsPlace says whether the principal can fill a place with the role that the
+// approval names, under conditions and a key that count.
+func (q *Prospect) admitsPlace(p *principal, who verify.Credential, facts predicate.Facts) error {
+	ev, s := q.ev, q.step
+	if err := usable(p, who, ev.t.At); err != nil {
+		return err
+	}
+	if gone := ev.keyGone(&record{principal: p, id: verify.ID{Credential: who}}); gone != nil {
+		return &attest.Refusal{Code: gone.Code, About: who.String(), Why: fmt.Sprintf("the key of %s was revoked", p.name), Next: "use another key"}
+	}
+	if facts.Role != "" && !slices.Contains(p.roles, facts.Role) && len(s.roles) > 0 {
+		return &attest.Refusal{Code: attest.CodeIdentity, About: p.name, Why: fmt.Sprintf("has not the role %.60q in the policy, but: %s", facts.Role, orNone(p.roles)), Next: "sign in a role that the policy gives"}
+	}
+	roles, places := p.roles, 0
+	if facts.Role != "" {
+		roles = []string{facts.Role}
+	}
+	for _, at := range s.roles {
+		places += at.n
+	}
+	// Beyond the places there may be room for somebody without any of the roles.
+	if places >= s.threshold && places > 0 && !slices.ContainsFunc(s.roles, func(at place) bool { return slices.Contains(roles, at.role) }) {
+		return &attest.Refusal{Code: attest.CodeIdentity, About: p.name, Why: fmt.Sprintf("fills no place: %s asks for %s, and this is as %s", s.name, placesText(s.roles), orNone(roles)), Next: "somebody with one of the roles must sign " + s.name}
+	}
+	switch {
+	case len(facts.Conditions) > 0 && s.conditions == nil:
+		return &attest.Refusal{Code: attest.CodeConditions, About: p.name, Why: fmt.Sprintf("the policy says nothing of how conditions of %s are met, so an approval with conditions does not count", s.name), Next: "approve without conditions once they are met"}
+	case len(facts.Discharges) > 0 && !ev.d.consulted(s.name):
+		return &attest.Refusal{Code: attest.CodeConditions, About: s.name, Why: "no step of the policy has its conditions discharged here", Next: "discharge them with the step that the policy names: --step"}
+	case s.samePolicy && facts.Policy != ev.p.digest:
+		return &attest.Refusal{Code: attest.CodeBasis, About: s.name, Why: "asks that the approval names this policy's digest"}
+	}
+	return nil
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }
 
 func notAdmitted(e *expression, what string, why *Reason) error {

@@ -12,25 +12,20 @@ import (
 
 // Evaluate judges a verified chain at the given times. It always returns a
 // Verdict, and all requirements are worked out whatever the first answer is.
-func (p *Policy) Evaluate(c verify.Chain, t Times) *Verdict {
-	return p.evaluate(c, t, "")
-}
-
-func (p *Policy) evaluate(c verify.Chain, t Times, except string) *Verdict {
+func (p *Policy) Evaluate(c verify.Chain, q Question) *Verdict {
 	if p == nil || p.doc == nil || len(p.doc.steps) == 0 || c.Root().IsZero() {
-		return nothingToJudge(c, t)
+		return nothingToJudge(c, q)
 	}
-	ev := newEvaluator(p, c, t)
-	ev.except = except
-	ev.bind()
+	ev := newEvaluator(p, c, q)
+	ev.begin()
 	return ev.verdict()
 }
 
 // nothingToJudge is the answer where there is no policy or no chain.
-func nothingToJudge(c verify.Chain, t Times) *Verdict {
+func nothingToJudge(c verify.Chain, q Question) *Verdict {
 	return &Verdict{
-		Artifact: c.Root(), At: t.At.UTC(), Known: t.Known.UTC(),
-		Requirements: []Requirement{{Step: "policy", Artifact: c.Root(), Reasons: []Reason{{Code: attest.CodePolicyVacuous, Why: "no policy or no chain to judge"}}}},
+		Artifact: c.Root(), At: q.At.UTC(), Known: q.Known.UTC(), Context: q.Context,
+		Requirements: []Requirement{{Step: StepPolicy, Artifact: c.Root(), Reasons: []Reason{{Code: attest.CodePolicyVacuous, Why: "no policy or no chain to judge"}}}},
 	}
 }
 
@@ -46,10 +41,22 @@ type evaluator struct {
 	p      *Policy
 	d      *document
 	chain  verify.Chain
-	t      Times
-	except string // a step that is left out: the approval that somebody considers
+	t      Question
+	except map[string]bool // steps that are left out: the approval that somebody considers, and others that may come later
+	// live says that somebody looks now, before a status can be there: that nothing
+	// was removed they see, or not, for themselves.
+	live   bool
+	early  bool       // the status is being read
+	above  *evaluator // of the policy that names this one; nil for the first
+	place  string     // the names by which this policy was come to
+	shared *shared    // by all evaluators of one verdict
 
+	keys     map[verify.Credential]*weighed
+	status   *completeness // nil: the policy has none
+	gone     []withdrawnRecord
+	goneAt   map[attest.Digest][]*record // the same, by artifact
 	records  map[attest.Digest][]*record
+	files    map[attest.Digest][]*record // about files of the artifact
 	payloads map[predicate.Basis]*record // the same, by what an approval names
 	gaps     bool                        // something, somewhere in the chain, could not be seen
 
@@ -60,10 +67,29 @@ type evaluator struct {
 	binding bool
 	memo    map[key]*result
 	active  map[key]bool
-	bound   map[string]map[attest.Digest]Status // by step: which artifacts play it, and how surely
-	roles   map[stepRole]map[attest.Digest]bool // by step and role: what was taken there
+	bound   map[string]map[attest.Digest]Status   // by step: which artifacts play it, and how surely
+	roles   map[stepRole]map[attest.Digest]Status // by step and role: what was taken there, and how surely
 	taken   map[stepRole]*taken
-	growing map[string]bool // steps that unseen evidence may bind further artifacts to
+	players map[string]*playing // by step
+	// anywhere is whether nothing shows, somewhere in the ancestry, that all
+	// evidence was seen; nil if nobody asked yet.
+	anywhere *bool
+	growing  map[string]bool // steps that unseen evidence may bind further artifacts to
+	// growingUnproven are those to which removed evidence may have.
+	growingUnproven map[string]bool
+}
+
+// A withdrawnRecord is evidence that does not count, and why.
+type withdrawnRecord struct {
+	*record
+	why Reason
+}
+
+// A shared is what the evaluators of one verdict have together.
+type shared struct {
+	left   int // answers that may still be worked out
+	limit  int
+	others map[otherKey]*otherAnswer
 }
 
 // A key names one requirement: a step, of one artifact.
@@ -79,49 +105,93 @@ type record struct {
 	artifact  attest.Digest
 	principal *principal
 	facts     predicate.Facts
-	err       error // why the predicate does not decode
+	err       error   // why the predicate does not decode
+	doubt     *Reason // it may have been withdrawn
+	file      bool    // about a file of the artifact
 }
 
 func (r *record) claimed() time.Time { return r.facts.Claimed }
 
-func newEvaluator(p *Policy, c verify.Chain, t Times) *evaluator {
-	if t.Known.IsZero() {
-		t.Known = t.At // as the time rules have it, and never "nothing is known"
+func newEvaluator(p *Policy, c verify.Chain, q Question) *evaluator {
+	if q.Known.IsZero() {
+		q.Known = q.At // as the time rules have it, and never "nothing is known"
 	}
-	ev := &evaluator{
-		p: p, d: p.doc, chain: c, t: t,
+	return &evaluator{
+		p: p, d: p.doc, chain: c, t: q,
+		shared:   &shared{left: p.doc.limits.requirements, limit: p.doc.limits.requirements, others: map[otherKey]*otherAnswer{}},
+		keys:     map[verify.Credential]*weighed{},
 		records:  map[attest.Digest][]*record{},
+		files:    map[attest.Digest][]*record{},
 		payloads: map[predicate.Basis]*record{},
 		memo:     map[key]*result{},
 		active:   map[key]bool{},
 		bound:    map[string]map[attest.Digest]Status{},
-		roles:    map[stepRole]map[attest.Digest]bool{},
+		roles:    map[stepRole]map[attest.Digest]Status{},
 		taken:    map[stepRole]*taken{},
+		players:  map[string]*playing{},
+		goneAt:   map[attest.Digest][]*record{},
 	}
-	for _, d := range c.Artifacts() {
-		node := c.Artifact(d)
-		ev.gaps = ev.gaps || node.Gapped()
+}
+
+// begin sorts the evidence out, in this order: which keys count, what the status
+// lists, which statements were withdrawn; and then which artifacts play which step.
+func (ev *evaluator) begin() {
+	ev.early = true
+	ev.status = ev.readStatus()
+	ev.early = false
+	clear(ev.keys) // judged without the status, to read it
+	for _, d := range ev.chain.Artifacts() {
+		ev.gaps = ev.gaps || ev.gapped(d)
+		node := ev.chain.Artifact(d)
 		for _, e := range node.Evidence {
-			if r := ev.record(d, e); r != nil {
+			if r := ev.record(d, e, false); r != nil {
 				ev.records[d] = append(ev.records[d], r)
-				if b := (predicate.Basis{Payload: r.id.Payload, Artifact: d}); ev.payloads[b] == nil {
-					ev.payloads[b] = r // in the order of identities: the first of several signers
-				}
+				ev.find(r)
+			}
+		}
+		for _, e := range node.FileEvidence {
+			if r := ev.record(d, e, true); r != nil {
+				ev.files[d] = append(ev.files[d], r)
+				ev.find(r)
 			}
 		}
 	}
-	return ev
+	ev.bind()
 }
 
-// record returns the evidence if it counts at all: by a principal, and not first
-// seen after the moment up to which things are known.
-func (ev *evaluator) record(d attest.Digest, e verify.Evidence) *record {
+// find notes a record by what an approval would name it.
+func (ev *evaluator) find(r *record) {
+	if b := (predicate.Basis{Payload: r.id.Payload, Artifact: r.artifact}); ev.payloads[b] == nil {
+		ev.payloads[b] = r // in the order of identities: the first of several signers
+	}
+}
+
+// known returns the evidence if it is by a principal, and was not first seen after
+// the moment up to which things are known.
+func (ev *evaluator) known(d attest.Digest, e verify.Evidence) *record {
 	principal := ev.d.byCredential[e.ID().Credential]
 	if principal == nil || !e.Seen().IsZero() && e.Seen().After(ev.t.Known) {
 		return nil
 	}
 	facts, err := e.Facts()
 	return &record{e: e, id: e.ID(), artifact: d, principal: principal, facts: facts, err: err}
+}
+
+// record returns the evidence if it counts at all: known, and not withdrawn.
+func (ev *evaluator) record(d attest.Digest, e verify.Evidence, file bool) *record {
+	r := ev.known(d, e)
+	if r == nil {
+		return nil
+	}
+	r.file = file
+	gone, doubt := ev.withdrawn(r)
+	if gone != nil {
+		ev.gone = append(ev.gone, withdrawnRecord{r, *gone})
+		ev.goneAt[d] = append(ev.goneAt[d], r)
+		return nil
+	}
+	r.doubt = doubt
+	return r
 }
 
 // of reports whether the record is evidence of the step, by whomever.
@@ -132,9 +202,6 @@ func (r *record) of(s *step) bool {
 	// A provenance that does not decode may be of any build type.
 	return s.buildType == "" || r.err != nil || r.facts.BuildType == s.buildType
 }
-
-// gapped reports whether evidence about d may be missing.
-func (ev *evaluator) gapped(d attest.Digest) bool { return ev.chain.Artifact(d).Gapped() }
 
 // bind works out which artifacts play which step, until nothing is added.
 func (ev *evaluator) bind() {
@@ -183,7 +250,11 @@ func (ev *evaluator) bind() {
 			}
 		}
 	}
-	ev.growing = ev.grows()
+	ev.growing = ev.grows(ev.gapped)
+	ev.growingUnproven = ev.growing
+	if ev.status != nil {
+		ev.growingUnproven = ev.grows(func(d attest.Digest) bool { return ev.unprovenAt(d, false) })
+	}
 	ev.binding = false
 	ev.memo = map[key]*result{}
 }
@@ -194,9 +265,9 @@ func (ev *evaluator) takeInputs(name string, c *candidate, take func(string, att
 	for _, cl := range c.claims {
 		role := stepRole{name, cl.input.Role}
 		if ev.roles[role] == nil {
-			ev.roles[role] = map[attest.Digest]bool{}
+			ev.roles[role] = map[attest.Digest]Status{}
 		}
-		ev.roles[role][cl.input.Digest] = true
+		ev.roles[role][cl.input.Digest] = max(ev.roles[role][cl.input.Digest], min(c.status(), cl.status))
 		for _, from := range cl.line.from {
 			take(from, cl.input.Digest)
 		}
@@ -228,10 +299,19 @@ func sortRecords(rs []*record) {
 	})
 }
 
+// mayGrow reports whether a step may be played by further artifacts, for what
+// another step says of all of them.
+func (ev *evaluator) mayGrow(s *step, name string) bool {
+	if s.acknowledge != "" {
+		return ev.growing[name]
+	}
+	return ev.growingUnproven[name]
+}
+
 // grows returns the steps to which evidence that could not be seen may bind
-// further artifacts: those from which a gapped artifact may take its inputs, and
-// so on backwards.
-func (ev *evaluator) grows() map[string]bool {
+// further artifacts: those from which an artifact of which evidence may be missing
+// may take its inputs, and so on backwards.
+func (ev *evaluator) grows(missing func(attest.Digest) bool) map[string]bool {
 	out := map[string]bool{}
 	var open func(s *step)
 	open = func(s *step) {
@@ -250,10 +330,10 @@ func (ev *evaluator) grows() map[string]bool {
 		}
 	}
 	for _, name := range ev.d.artifact {
-		out[name] = out[name] || ev.gapped(ev.chain.Root())
+		out[name] = out[name] || missing(ev.chain.Root())
 	}
 	for _, s := range ev.d.steps {
-		if out[s.name] || slices.ContainsFunc(ev.played(s), ev.gapped) {
+		if out[s.name] || slices.ContainsFunc(ev.played(s), missing) {
 			open(s)
 		}
 	}

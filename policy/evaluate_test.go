@@ -281,6 +281,7 @@ func withPackage(src, optional string) string {
   scan:
     predicate: https://example.org/scan/v1
     about: package
+    acknowledgeAbsence: x
     by: [evaluator]
     select: any
 `+optional+"deny:", 1)
@@ -388,7 +389,7 @@ func TestGaps(t *testing.T) {
 	} {
 		p := newPipeline(t)
 		if strings.HasPrefix(c.why, "a ") { // leave out the other reasons that come first
-			for _, drop := range []string{"    notBy: [train, quantize]\n", "    notBy: [train, quantize, evaluate, bias]\n", "    basis: [evaluate, bias]        # must name the very evidence\n", ", notIn: [train.training-data]"} {
+			for _, drop := range []string{"    notBy: [train, quantize]\n", "    notBy: [train, quantize, evaluate, bias]\n", "    basis: [evaluate, bias]        # must name the very evidence\n", ", sameRun: train.training-data, notIn: [train.training-data]"} {
 				p.replace(drop, "")
 			}
 		}
@@ -523,7 +524,7 @@ func TestZeroValuesDeny(t *testing.T) {
 	p := newPipeline(t)
 	p.sign()
 	pol := p.load()
-	times := policy.Times{At: p.at, Known: p.at}
+	times := policy.Question{At: p.at, Known: p.at}
 	for name, v := range map[string]*policy.Verdict{
 		"zero policy":  new(policy.Policy).Evaluate(p.chain(pol), times),
 		"nil policy":   (*policy.Policy)(nil).Evaluate(p.chain(pol), times),
@@ -541,7 +542,7 @@ func TestConsiderNamesWhatAnApprovalMustRestOn(t *testing.T) {
 	p.statements["approve-alice"].omit, p.statements["approve-bob"].omit = true, true
 	p.sign()
 	pol := p.load()
-	got, err := pol.Consider(p.chain(pol), policy.Times{At: p.at, Known: p.at}, "")
+	got, err := pol.Consider(p.chain(pol), policy.Question{At: p.at, Known: p.at}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -555,7 +556,7 @@ func TestConsiderNamesWhatAnApprovalMustRestOn(t *testing.T) {
 	if want := []string{"evaluate true", "bias true"}; !slices.Equal(names, want) {
 		t.Errorf("basis %v, want %v", names, want)
 	}
-	if _, err := pol.Consider(p.chain(pol), policy.Times{At: p.at, Known: p.at}, "train"); attest.RefusalCode(err) != attest.CodeUsage {
+	if _, err := pol.Consider(p.chain(pol), policy.Question{At: p.at, Known: p.at}, "train"); attest.RefusalCode(err) != attest.CodeUsage {
 		t.Errorf("considering a step that is no approval: %v", err)
 	}
 }
@@ -601,7 +602,7 @@ func TestAdmits(t *testing.T) {
 		c.change(p)
 		p.sign()
 		pol := p.load()
-		prospect, err := pol.Consider(p.chain(pol), policy.Times{At: p.at, Known: p.at}, "")
+		prospect, err := pol.Consider(p.chain(pol), policy.Question{At: p.at, Known: p.at}, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -614,7 +615,7 @@ func TestAdmits(t *testing.T) {
 	p.statements["approve-bob"].omit = true
 	p.sign()
 	pol := p.load()
-	prospect, err := pol.Consider(p.chain(pol), policy.Times{At: p.at, Known: p.at}, "")
+	prospect, err := pol.Consider(p.chain(pol), policy.Question{At: p.at, Known: p.at}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,11 @@ func (p *Policy) Explain() Explanation {
 	for _, s := range d.outward() {
 		add(d.explainStep(s))
 	}
+	add(d.explainOthers())
+	add(d.explainFormats())
 	add(d.explainDenials())
+	add(d.explainWithdrawals())
+	add(d.explainStatus())
 	add(d.explainTrust())
 	add(d.explainReach())
 	limits := Section{Title: "What this cannot show"}
@@ -78,13 +82,31 @@ func (p *Policy) explainJudged() Section {
 		{Text: fmt.Sprintf("This is the policy %s, version %d. It judges %s.", d.name, d.version, what)},
 		{Text: "A record is a signed statement about one artifact: a model, a data set, or anything else that the digest of its bytes names."},
 		{Text: "The policy allows only if everything below is shown by records. It denies if something is not, and is undecided if records that could not be seen might change the answer."},
-		{Text: fmt.Sprintf("It holds until %s. After that it allows nothing.", calendar(d.expires))},
+		{Text: d.validity()},
 		{Text: fmt.Sprintf("Its digest is %s. Verdicts and approvals name it by this, and a policy that asks for something else has another.", p.digest)},
 	}
 	if d.description != "" {
 		s.Sentences = append(s.Sentences, Sentence{Text: "Its authors describe it so: " + quoted(d.description)})
 	}
+	if len(d.contexts) > 0 {
+		out := Sentence{Text: "It is asked about one of these contexts, and denies if none or another is named. A step that one of them lists is asked for only where it is listed, any other step always:"}
+		for _, c := range d.contexts {
+			lists := "none"
+			if len(c.require) > 0 {
+				lists = both(c.require)
+			}
+			out.Parts = append(out.Parts, Sentence{Text: c.name + " lists " + lists})
+		}
+		s.Sentences = append(s.Sentences, out)
+	}
 	return s
+}
+
+func (d *document) validity() string {
+	if d.notBefore.IsZero() {
+		return fmt.Sprintf("It holds until %s. After that it allows nothing.", calendar(d.expires))
+	}
+	return fmt.Sprintf("It holds from %s until %s. Before and after that it allows nothing.", calendar(d.notBefore), calendar(d.expires))
 }
 
 // people are the kinds of principals in words: of one, and of several.
@@ -105,14 +127,35 @@ func (d *document) explainPrincipals() Section {
 	intro := Sentence{Text: "Only what these sign counts. That each holds the key beside the name is this policy's word:"}
 	for _, p := range d.principals {
 		one, _ := people(p.kind)
+		if len(p.roles) > 0 {
+			one += ", who may sign as " + either(p.roles)
+		}
 		var keys []string
 		for _, c := range p.credentials {
-			keys = append(keys, c.String())
+			keys = append(keys, c.String()+p.windows[c].explain())
 		}
 		intro.Parts = append(intro.Parts, Sentence{Text: fmt.Sprintf("%s, %s: %s", p.name, one, strings.Join(keys, ", "))})
 	}
 	s.Sentences = []Sentence{intro}
 	return s
+}
+
+// explain says in brackets when a key counts, and nothing if it always does.
+func (w window) explain() string {
+	var parts []string
+	if !w.from.IsZero() {
+		parts = append(parts, "counts from "+calendar(w.from))
+	}
+	if !w.until.IsZero() {
+		parts = append(parts, "counts until "+calendar(w.until))
+	}
+	if !w.compromised.IsZero() {
+		parts = append(parts, "somebody else may hold it since "+calendar(w.compromised)+": counts only for what somebody confirmed to have existed before")
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, "; ") + ")"
 }
 
 // outward orders the steps from the judged artifact back to where its chain
@@ -152,57 +195,6 @@ func (d *document) outward() []*step {
 	return order
 }
 
-func (d *document) explainDenials() Section {
-	s := Section{Title: "What is denied"}
-	for _, x := range d.deny {
-		out := Sentence{Text: fmt.Sprintf("Nothing in the ancestry, and no file in it, may be one of these, because of: %s", quoted(x.reason))}
-		for _, a := range x.artifacts {
-			out.Parts = append(out.Parts, Sentence{Text: a.String()})
-		}
-		s.Sentences = append(s.Sentences, out)
-	}
-	return s
-}
-
-// explainTrust collects what the policy accepts without proof, wherever it says
-// so: whoever signs the policy off answers for this list.
-func (d *document) explainTrust() Section {
-	s := Section{Title: "What is taken on trust"}
-	add := func(format string, args ...any) {
-		s.Sentences = append(s.Sentences, Sentence{Text: fmt.Sprintf(format, args...)})
-	}
-	if d.unsafeTime {
-		add("When something happened is the word of whoever signed that it did; nobody else confirms it (unsafeTime: claimed).")
-	}
-	absences := Sentence{Text: "Whoever can write to the registry could have removed records. These rest on nothing having been removed, and the policy gives a reason why that is accepted:"}
-	origins := false
-	for _, st := range d.outward() {
-		for _, l := range st.inputs {
-			origins = origins || l.origin != nil
-			if l.accept {
-				add("%s takes any %s, whatever it is. The reason given: %s", st.name, l.named(), quoted(l.reason))
-			}
-		}
-		rests := "nothing in particular"
-		if why := d.absences(st); len(why) > 0 {
-			rests = strings.Join(why, "; ")
-		}
-		if st.acknowledge != "" {
-			absences.Parts = append(absences.Parts, Sentence{Text: fmt.Sprintf("%s, which rests on %s: %s", st.name, rests, quoted(st.acknowledge))})
-		}
-	}
-	for _, x := range d.deny {
-		absences.Parts = append(absences.Parts, Sentence{Text: fmt.Sprintf("what is denied (%s), which rests on nothing being hidden: %s", x.reason, quoted(x.acknowledge))})
-	}
-	if len(absences.Parts) > 0 {
-		s.Sentences = append(s.Sentences, absences)
-	}
-	if origins {
-		add("Where an input is said to come from a place, that is the word of whoever signed the record; nobody looks there.")
-	}
-	return s
-}
-
 // explainReach says where evidence is looked for and how far.
 func (d *document) explainReach() Section {
 	s := Section{Title: "Where it looks, and how far"}
@@ -211,6 +203,14 @@ func (d *document) explainReach() Section {
 	}
 	places := append([]string{"the artifact's own repository"}, repositories(d)...)
 	add("Records are looked for in %s, and wherever the one who asks points to. Where a record lies proves nothing: its signature counts.", both(places))
+	for _, o := range d.policies {
+		if o.policy == nil {
+			continue
+		}
+		if more := repositories(o.policy.doc); len(more) > 0 {
+			add("For the policy %s they are looked for in %s as well.", o.name, both(more))
+		}
+	}
 	if !d.unsafeTime {
 		add("A record counts only if somebody other than its signer confirmed when it existed.")
 	}
@@ -238,7 +238,13 @@ func (d *document) explainReach() Section {
 		}
 	}
 	if d.limits.celCost != defaultCELCost {
-		add("A condition that takes more than %d units of work to evaluate fails.", d.limits.celCost)
+		add("What a condition says that takes more than %d units of work to evaluate is open; the answer is not ALLOW then.", d.limits.celCost)
+	}
+	if n := d.limits.policies; n != maxPolicyDepth {
+		add("No more than %d policies may name each other in a row.", n)
+	}
+	if n := d.limits.requirements; n != defaultRequirements {
+		add("If more than %d answers would be needed, the answer is open.", n)
 	}
 	return s
 }

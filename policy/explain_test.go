@@ -10,37 +10,57 @@ import (
 	"github.com/pedigree-ml/pedigree/policy"
 )
 
-// everything is a policy that uses every key of the language.
-const everything = `apiVersion: pedigree-ml.github.io/v1
+// everyKey is a policy that uses every key of the language, but for the digest of
+// the other policy that it names: that follows from the world's keys.
+const everyKey = `apiVersion: pedigree-ml.github.io/v1
 kind: Policy
-metadata: {name: everything, version: 3, description: "all keys", expires: 2027-05-01T00:00:00Z}
+metadata: {name: everything, version: 3, description: "all keys", notBefore: 2026-05-01T00:00:00Z, expires: 2027-05-01T00:00:00Z}
 artifact: tune
 evidence: [registry.example/more]
 unsafeTime: claimed
-limits: {depth: 7, attestationsPerArtifact: 8, attestations: 9, bytes: 10, inputs: 11, time: 12s, celCost: 13000}
+limits: {depth: 7, attestationsPerArtifact: 8, attestations: 9, bytes: 10, inputs: 11, time: 12s, celCost: 13000, policies: 6, requirements: 14000}
 sharedFiles: ["sha256:1111111111111111111111111111111111111111111111111111111111111111"]
 principals:
   data:    {kind: workload, credentials: [{key: keys/data.pub}]}
-  trainer: {kind: workload, credentials: [{key: keys/trainer.pub}]}
-  alice:   {kind: human, credentials: [{key: keys/alice.pub}]}
-  bob:     {kind: human, credentials: [{key: keys/bob.pub}]}
+  trainer: {kind: workload, credentials: [{key: keys/trainer.pub, from: 2026-01-02T00:00:00Z, until: 2027-01-03T00:00:00Z, compromisedSince: 2026-12-24T00:00:00Z}]}
+  alice:   {kind: human, roles: [risk], credentials: [{key: keys/alice.pub}]}
+  bob:     {kind: human, roles: [owner], credentials: [{key: keys/bob.pub}]}
+  warden:  {kind: human, credentials: [{key: keys/warden.pub}]}
+  hub:     {kind: workload, credentials: [{key: keys/hub.pub}]}
+contexts:
+  trial: {require: [test]}
+  live:  {require: [test, approve]}
+status: {by: [warden], maxAge: 24h}
+revocation:
+  - {by: [alice, bob], of: [artifact, payload], threshold: 2, acknowledgeAbsence: "revocation reason"}
+  - {by: [warden], of: [key]}
+policies:
+  base:
+    {file: base.yaml, digest: "BASE", context: eu}
+  vendor:
+    digest: "sha256:7777777777777777777777777777777777777777777777777777777777777777"
+    vsa: {by: [hub], verifier: "https://hub.example/verifier", resource: "registry.example/base", maxAge: 168h, levels: [SLSA_BUILD_LEVEL_3], acknowledgeAbsence: "summary reason"}
+formats: {weights: [safetensors, gguf], kinds: [weight, config], scan: scan-files}
 steps:
   prepare:
     predicate: https://slsa.dev/provenance/v1
     buildType: https://example.org/prepare/v1
     by: [data]
     select: any
-    inputs: [{role: raw-data, origin: "https://data.example/"}]
+    inputs: [{role: raw-data, origin: "https://data.example/"}, {role: earlier, from: prepare, min: 0}]
   tune:
     predicate: https://slsa.dev/provenance/v1
     buildType: https://example.org/tune/v1
     by: [trainer]
     select: any
     agree: [base-model]
+    minVersion: "2.1"
     acknowledgeAbsence: "tune reason"
     inputs:
       - {role: base-model, pin: ["sha256:2222222222222222222222222222222222222222222222222222222222222222"], min: 1, max: 2}
-      - {role: training-data, from: prepare, output: train}
+      - {role: training-data, from: prepare, output: train, minVersion: "1.4"}
+      - {role: teacher, policy: base, min: 0}
+      - {role: adapter, policy: vendor, min: 0}
       - {role: environment, accept: any, reason: "recorded only", min: 0}
   test:
     predicate: https://pedigree-ml.github.io/evaluation/v0.1
@@ -48,15 +68,37 @@ steps:
     by: [data, trainer]
     select: latest
     acknowledgeAbsence: "test reason"
+    carriesOver: [{step: tune, added: [doc]}]
+    controls: [CTRL-7]
     inputs:
       - {role: evaluation-data, from: prepare, notIn: [tune.training-data], sameRun: [tune.training-data]}
+      - {role: harness, origin: "https://tools.example/", sameAs: [tune.adapter], min: 0}
     rules:
       - {id: TEST-1, cel: 'predicate.metrics["accuracy"].value >= 0.7', message: "too low", controls: [CTRL-1]}
+    compare:
+      - {id: CMP-1, with: older, cel: 'predicate.metrics["auc"].value >= other.metrics["auc"].value', message: "worse than before", controls: [CTRL-2], sameInputs: [evaluation-data]}
+  older:
+    predicate: https://pedigree-ml.github.io/evaluation/v0.1
+    about: artifact
+    by: [data]
+    select: any
+  plan:
+    predicate: https://pedigree-ml.github.io/preregistration/v0.1
+    about: prepare
+    by: [bob]
+    select: any
+    before: [tune]
   scan:
     predicate: https://example.org/scan/v1
     about: prepare
     optional: true
     by: [data]
+    select: any
+  scan-files:
+    predicate: https://example.org/scan-files/v1
+    about: artifact
+    by: [data]
+    covers: weights
     select: any
   again:
     like: scan
@@ -65,10 +107,15 @@ steps:
     predicate: https://pedigree-ml.github.io/approval/v0.1
     about: artifact
     by: [alice, bob]
+    roles: {risk: 1}
     threshold: 2
     kind: human
     notBy: [tune]
     basis: [test]
+    rebase: true
+    samePolicy: true
+    conditions: {dischargedBy: follow-up, untilDue: true}
+    minAge: 5h
     maxAge: 48h
     where: 'predicate.role == "risk"'
     veto: 'predicate.decision == "rejected"'
@@ -76,11 +123,60 @@ steps:
     scope: '"prod" in predicate.scope.environments'
     acknowledgeAbsence: "approve reason"
     select: any
-deny: [{artifacts: ["sha256:3333333333333333333333333333333333333333333333333333333333333333"], reason: "withdrawn", acknowledgeAbsence: "deny reason"}]
+  follow-up:
+    predicate: https://pedigree-ml.github.io/approval/v0.1
+    about: artifact
+    by: [warden]
+    select: any
+  monitor:
+    predicate: https://pedigree-ml.github.io/approval/v0.1
+    about: artifact
+    by: [bob]
+    select: any
+    conditions: {dischargedBy: follow-up}
+deny:
+  - {artifacts: ["sha256:3333333333333333333333333333333333333333333333333333333333333333"], reason: "withdrawn", acknowledgeAbsence: "deny reason"}
+  - {list: banned, by: [warden, alice], threshold: 2, maxAge: 12h}
 `
+
+// basePolicy is the other policy that everyKey names.
+const basePolicy = `apiVersion: pedigree-ml.github.io/v1
+kind: Policy
+metadata: {name: base-hub, version: 2, expires: 2027-02-01T00:00:00Z}
+artifact: train
+unsafeTime: claimed
+principals: {maker: {kind: workload, credentials: [{key: keys/maker.pub}]}}
+contexts: {eu: {require: [check]}, us: {require: []}}
+steps:
+  train: {predicate: "https://slsa.dev/provenance/v1", buildType: "https://example.org/train/v1", by: [maker], select: any}
+  check: {predicate: "https://example.org/check/v1", about: artifact, by: [maker], select: any}
+`
+
+// everything is everyKey with the digest of the policy that it names.
+func everything(t *testing.T, w *chaintest.World) string {
+	t.Helper()
+	base, err := load(w, basePolicy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(everyKey, "BASE", base.Digest().String(), 1)
+}
+
+// loadEverything loads a policy that may name the other one, under two names.
+func loadEverything(w *chaintest.World, src string) (*policy.Policy, error) {
+	return loadWith(w, src, map[string]string{"base.yaml": basePolicy, "copy.yaml": basePolicy})
+}
 
 // A change changes the value of one key, and nothing else; both policies load.
 type change struct{ part, key, old, new string }
+
+// of returns a policy with the change. The digest of the other policy is at hand
+// where a change names it.
+func (c change) of(whole string) string {
+	_, rest, _ := strings.Cut(whole, "{file: base.yaml, digest: \"")
+	digest, _, _ := strings.Cut(rest, "\"")
+	return strings.Replace(whole, c.old, strings.Replace(c.new, "BASE", digest, 1), 1)
+}
 
 func changes() []change {
 	digest := func(digit string) string { return "sha256:" + strings.Repeat(digit, 64) }
@@ -90,10 +186,12 @@ func changes() []change {
 		{"policy", "unsafeTime", "unsafeTime: claimed\n", ""},
 		{"policy", "sharedFiles", digest("1"), digest("4")},
 		{"policy", "principals", "  data:    {kind: workload", "  data:    {kind: human"},
-		{"policy", "deny", "\ndeny:", "\ndeny: []\n# deny:"},
+		{"policy", "deny", "\ndeny:\n  - {artifacts", "\ndeny:\n  # {artifacts"},
 		{"metadata", "name", "name: everything", "name: another"},
 		{"metadata", "version", "version: 3", "version: 4"},
 		{"metadata", "description", "all keys", "some keys"},
+		{"metadata", "notBefore", "notBefore: 2026-05-01T00:00:00Z", "notBefore: 2026-05-02T00:00:00Z"},
+		{"metadata", "notBefore", "notBefore: 2026-05-01T00:00:00Z, ", ""},
 		{"metadata", "expires", "2027-05-01T00:00:00Z", "2027-05-01T00:00:01Z"},
 		{"limits", "depth", "depth: 7", "depth: 70"},
 		{"limits", "attestationsPerArtifact", "attestationsPerArtifact: 8", "attestationsPerArtifact: 80"},
@@ -102,7 +200,10 @@ func changes() []change {
 		{"limits", "inputs", "inputs: 11", "inputs: 110"},
 		{"limits", "time", "time: 12s", "time: 13s"},
 		{"limits", "celCost", "celCost: 13000", "celCost: 14000"},
-		{"principal", "kind", "alice:   {kind: human, credentials: [{key: keys/alice.pub}]}\n  bob:     {kind: human", "alice:   {kind: human, credentials: [{key: keys/alice.pub}]}\n  carl:    {kind: agent, credentials: [{key: keys/carl.pub}]}\n  bob:     {kind: human"},
+		{"limits", "policies", "policies: 6", "policies: 5"},
+		{"limits", "requirements", "requirements: 14000", "requirements: 15000"},
+		{"principal", "roles", "roles: [owner]", "roles: [owner, privacy]"},
+		{"principal", "kind", "  warden:  {kind: human", "  warden:  {kind: agent"},
 		{"principal", "kind", "  trainer: {kind: workload", "  trainer: {kind: agent"},
 		{"principal", "credentials", "[{key: keys/bob.pub}]", "[{key: keys/bob.pub}, {key: keys/more.pub}]"},
 		{"credential", "key", "keys/bob.pub", "keys/other.pub"},
@@ -111,13 +212,70 @@ func changes() []change {
 		{"step", "by", "by: [trainer]", "by: [trainer, data]"},
 		{"step", "notBy", "notBy: [tune]", "notBy: [tune, prepare]"},
 		{"step", "kind", "    kind: human\n", ""},
-		{"step", "threshold", "threshold: 2", "threshold: 1"},
-		{"step", "about", "about: prepare", "about: tune"},
+		{"credential", "from", "from: 2026-01-02", "from: 2026-01-03"},
+		{"credential", "until", "until: 2027-01-03", "until: 2027-01-04"},
+		{"credential", "compromisedSince", "compromisedSince: 2026-12-24", "compromisedSince: 2026-12-25"},
+		{"policy", "contexts", "  trial: {require: [test]}\n", ""},
+		{"context", "require", "trial: {require: [test]}", "trial: {require: [test, older]}"},
+		{"context", "require", "trial: {require: [test]}", "trial: {require: []}"},
+		{"policy", "status", "by: [warden], maxAge: 24h", "by: [warden, alice], maxAge: 24h"},
+		{"status", "by", "by: [warden], maxAge: 24h", "by: [alice], maxAge: 24h"},
+		{"status", "maxAge", "maxAge: 24h", "maxAge: 25h"},
+		{"status", "maxAge", ", maxAge: 24h", ""},
+		{"policy", "revocation", "\nrevocation:\n", "\nrevocation:\n  - {by: [hub], of: [key]}\n"},
+		{"revocation", "by", "by: [warden], of: [key]", "by: [hub], of: [key]"},
+		{"revocation", "of", "by: [warden], of: [key]", "by: [warden], of: [artifact]"},
+		{"revocation", "of", "by: [warden], of: [key]", "by: [warden]"},
+		{"revocation", "threshold", "of: [artifact, payload], threshold: 2", "of: [artifact, payload], threshold: 1"},
+		{"revocation", "acknowledgeAbsence", "revocation reason", "revocation excuse"},
+		{"revocation", "acknowledgeAbsence", "by: [warden], of: [key]", "by: [warden], of: [key], acknowledgeAbsence: \"as well\""},
+		{"otherPolicy", "file", "file: base.yaml", "file: copy.yaml"},
+		{"otherPolicy", "digest", digest("7"), digest("8")},
+		{"otherPolicy", "context", "context: eu", "context: us"},
+		{"otherPolicy", "vsa", ", context: eu}", ", context: eu, vsa: {by: [hub], verifier: v, resource: r, maxAge: 1h}}"},
+		{"summary", "by", "vsa: {by: [hub]", "vsa: {by: [warden]"},
+		{"summary", "verifier", "https://hub.example/verifier", "https://hub.example/other"},
+		{"summary", "resource", "registry.example/base", "registry.example/other"},
+		{"summary", "maxAge", "maxAge: 168h", "maxAge: 169h"},
+		{"summary", "acknowledgeAbsence", "summary reason", "another reason"},
+		{"summary", "levels", "SLSA_BUILD_LEVEL_3", "SLSA_BUILD_LEVEL_2"},
+		{"policy", "formats", "\nformats:", "\n# formats:"},
+		{"formats", "weights", "weights: [safetensors, gguf]", "weights: [safetensors]"},
+		{"formats", "kinds", "kinds: [weight, config]", "kinds: [weight, config, doc]"},
+		{"formats", "kinds", ", kinds: [weight, config]", ""},
+		{"formats", "scan", ", scan: scan-files", ""},
+		{"step", "roles", "roles: {risk: 1}", "roles: {owner: 1}"},
+		{"step", "roles", "    roles: {risk: 1}\n", ""},
+		{"step", "threshold", "    threshold: 2\n    kind", "    threshold: 1\n    kind"},
+		{"step", "covers", "covers: weights", "covers: all"},
+		{"step", "covers", "    covers: weights\n", ""},
+		{"step", "minVersion", `minVersion: "2.1"`, `minVersion: "2.2"`},
+		{"step", "minAge", "minAge: 5h", "minAge: 6h"},
+		{"step", "controls", "CTRL-7", "CTRL-8"},
+		{"step", "rebase", "    rebase: true\n", ""},
+		{"step", "samePolicy", "    samePolicy: true\n", ""},
+		{"step", "before", "    before: [tune]\n", ""},
+		{"step", "before", "before: [tune]", "before: [prepare]"},
+		{"step", "carriesOver", "    carriesOver: [{step: tune, added: [doc]}]\n", ""},
+		{"carriesOver", "step", "{step: tune, added", "{step: prepare, added"},
+		{"carriesOver", "added", "added: [doc]", "added: [doc, config]"},
+		{"carriesOver", "added", ", added: [doc]", ""},
+		{"step", "conditions", "    conditions: {dischargedBy: follow-up, untilDue: true}\n", ""},
+		{"conditions", "dischargedBy", "dischargedBy: follow-up, untilDue", "dischargedBy: monitor, untilDue"},
+		{"conditions", "untilDue", ", untilDue: true", ""},
+		{"step", "compare", "sameInputs: [evaluation-data]}\n", "sameInputs: [evaluation-data]}\n      - {id: CMP-2, with: older, cel: 'predicate.kind == other.kind', message: \"apples and pears\"}\n"},
+		{"compare", "id", "CMP-1", "CMP-9"},
+		{"compare", "with", "with: older", "with: again"},
+		{"compare", "cel", "value >= other", "value > other"},
+		{"compare", "message", "worse than before", "worse"},
+		{"compare", "controls", "CTRL-2", "CTRL-3"},
+		{"compare", "sameInputs", "sameInputs: [evaluation-data]", "sameInputs: [harness]"},
+		{"step", "about", "about: prepare\n    optional", "about: tune\n    optional"},
 		{"step", "optional", "    optional: true\n", ""},
 		{"step", "select", "select: latest", "select: any"},
 		{"step", "select", "select: latest", "select: all"},
-		{"step", "inputs", `    inputs: [{role: raw-data, origin: "https://data.example/"}]`, ""},
-		{"step", "basis", "    basis: [test]\n", ""},
+		{"step", "inputs", `    inputs: [{role: raw-data, origin: "https://data.example/"}, {role: earlier, from: prepare, min: 0}]`, ""},
+		{"step", "basis", "basis: [test]", "basis: [test, older]"},
 		{"step", "agree", "agree: [base-model]", "agree: [base-model, training-data]"},
 		{"step", "maxAge", "maxAge: 48h", "maxAge: 49h"},
 		{"step", "where", `predicate.role == "risk"`, `predicate.role == "model risk"`},
@@ -130,7 +288,7 @@ func changes() []change {
 		{"rule", "id", "TEST-1", "TEST-9"},
 		{"rule", "cel", ">= 0.7'", ">= 0.8'"},
 		{"rule", "message", "too low", "far too low"},
-		{"rule", "controls", "CTRL-1", "CTRL-2"},
+		{"rule", "controls", "CTRL-1", "CTRL-4"},
 		{"input", "role", "role: raw-data", "role: other-data"},
 		{"input", "role", "role: raw-data, ", ""},
 		{"input", "from", "from: prepare, output", "from: [prepare, tune], output"},
@@ -138,9 +296,14 @@ func changes() []change {
 		{"input", "origin", "https://data.example/", "https://data.example/sub"},
 		{"input", "pin", digest("2"), digest("5")},
 		{"input", "accept", `accept: any, reason: "recorded only"`, `origin: "https://data.example/", reason: "recorded only"`},
+		{"input", "policy", "{role: base-model, pin", "{role: base-model, policy: base, pin"},
+		{"input", "minVersion", `minVersion: "1.4"`, `minVersion: "1.5"`},
+		{"input", "sameAs", "sameAs: [tune.adapter]", "sameAs: [tune.teacher]"},
+		{"input", "sameAs", ", sameAs: [tune.adapter]", ""},
 		{"input", "reason", "recorded only", "not judged"},
 		{"input", "notIn", ", notIn: [tune.training-data]", ""},
 		{"input", "notIn", "notIn: [tune.training-data]", "notIn: [tune.base-model]"},
+		{"input", "notIn", "notIn: [tune.training-data]", "notIn: [\"*.training-data\"]"},
 		{"input", "sameRun", ", sameRun: [tune.training-data]", ""},
 		{"input", "sameRun", "sameRun: [tune.training-data]", "sameRun: [tune.base-model]"},
 		{"input", "min", "min: 1", "min: 2"},
@@ -148,6 +311,11 @@ func changes() []change {
 		{"deny", "artifacts", digest("3"), digest("6")},
 		{"deny", "reason", "withdrawn", "stolen"},
 		{"deny", "acknowledgeAbsence", "deny reason", "deny excuse"},
+		{"deny", "acknowledgeAbsence", "maxAge: 12h}", "maxAge: 12h, acknowledgeAbsence: \"list reason\"}"},
+		{"deny", "list", "list: banned", "list: forbidden"},
+		{"deny", "by", "by: [warden, alice], threshold", "by: [warden, bob], threshold"},
+		{"deny", "threshold", "alice], threshold: 2", "alice], threshold: 1"},
+		{"deny", "maxAge", "maxAge: 12h", "maxAge: 13h"},
 	}
 }
 
@@ -155,7 +323,7 @@ func changes() []change {
 // every change changes.
 func sentences(t *testing.T, w *chaintest.World, src string) string {
 	t.Helper()
-	p, err := load(w, src)
+	p, err := loadEverything(w, src)
 	if err != nil {
 		t.Fatalf("the policy does not load: %v", err)
 	}
@@ -170,16 +338,17 @@ func sentences(t *testing.T, w *chaintest.World, src string) string {
 // sentence.
 func TestEveryKeyIsExplained(t *testing.T) {
 	w := chaintest.New(t)
-	before := sentences(t, w, everything)
+	whole := everything(t, w)
+	before := sentences(t, w, whole)
 	// The first two have one value; the others only hold keys that have rows.
-	tested := map[string]bool{"policy.apiVersion": true, "policy.kind": true, "policy.metadata": true, "policy.limits": true, "policy.steps": true}
+	tested := map[string]bool{"policy.apiVersion": true, "policy.kind": true, "policy.metadata": true, "policy.limits": true, "policy.policies": true, "policy.steps": true}
 	for _, c := range changes() {
 		tested[c.part+"."+c.key] = true
 		t.Run(c.part+"."+c.key, func(t *testing.T) {
-			if strings.Count(everything, c.old) != 1 {
-				t.Fatalf("the policy contains %q %d times, want once", c.old, strings.Count(everything, c.old))
+			if strings.Count(whole, c.old) != 1 {
+				t.Fatalf("the policy contains %q %d times, want once", c.old, strings.Count(whole, c.old))
 			}
-			if sentences(t, w, strings.Replace(everything, c.old, c.new, 1)) == before {
+			if sentences(t, w, c.of(whole)) == before {
 				t.Errorf("%q instead of %q changes no sentence", c.new, c.old)
 			}
 		})
@@ -196,7 +365,7 @@ func TestEveryKeyIsExplained(t *testing.T) {
 // What is copied by like is explained where it is copied to.
 func TestExplainExpandsLike(t *testing.T) {
 	w := chaintest.New(t)
-	p, err := load(w, everything)
+	p, err := loadEverything(w, everything(t, w))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,7 @@ package policy
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 )
@@ -17,6 +17,7 @@ func (d *document) explainStep(s *step) Section {
 	if s.where != nil {
 		add(Sentence{Text: "Only records of which this is true are looked at; one of which it cannot be worked out fails:", Expression: s.where.source})
 	}
+	add(explainEvidence(s)...)
 	add(Sentence{Text: selectText(s)})
 	if s.about != "" && s.about != aboutArtifact {
 		if s.optional {
@@ -29,32 +30,105 @@ func (d *document) explainStep(s *step) Section {
 	if len(s.agree) > 0 {
 		add(Sentence{Text: fmt.Sprintf("All records by these signers, also those that do not count, must name the same %s.", both(s.agree))})
 	}
-	if len(s.rules) > 0 {
-		rules := Sentence{Text: "Each of these must be true of a record (“predicate” is what it says), or it fails with the words beside it:"}
-		for _, r := range s.rules {
-			text := r.id
-			if len(r.controls) > 0 {
-				text += " (for " + both(r.controls) + ")"
-			}
-			rules.Parts = append(rules.Parts, Sentence{Text: text + ": " + quoted(r.message), Expression: r.cel.source})
-		}
-		add(rules)
-	}
-	if s.maxAge > 0 {
-		add(Sentence{Text: fmt.Sprintf("When the question is asked, a record that counts is at most %s old.", exactly(s.maxAge))})
-	}
+	add(d.explainRules(s)...)
+	add(explainAge(s)...)
 	add(explainApproval(s)...)
 	add(explainVeto(s)...)
+	if len(s.controls) > 0 {
+		add(Sentence{Text: "All this is asked for " + both(s.controls) + "."})
+	}
+	return out
+}
+
+// explainEvidence says what records there may be beside those about the artifact
+// itself.
+func explainEvidence(s *step) []Sentence {
+	var out []Sentence
+	if s.covers != "" {
+		files := "every file of it"
+		if s.covers == coversWeights {
+			files = "every file of it with weights"
+		}
+		out = append(out, Sentence{Text: fmt.Sprintf("Records about its files count as well, if those of one signer together name %s, by path and digest.", files)})
+	}
+	for _, c := range s.carries {
+		added := "nothing was added"
+		if len(c.added) > 0 {
+			added = "nothing was added but files of the kind " + either(c.added)
+		}
+		out = append(out, Sentence{Text: fmt.Sprintf("Records about what %s made it from count as well, if every file of that is still in it, under the same path, and %s.", c.step, added)})
+	}
+	return out
+}
+
+// explainRules says which expressions must be true.
+func (d *document) explainRules(s *step) []Sentence {
+	var out []Sentence
+	variables := "“predicate” is what it says"
+	if len(d.contexts) > 0 {
+		variables += ", “context” the context that is asked about"
+	}
+	if len(s.rules) > 0 {
+		rules := Sentence{Text: "Each of these must be true of a record (" + variables + "), or it fails with the words beside it:"}
+		for _, r := range s.rules {
+			rules.Parts = append(rules.Parts, Sentence{Text: r.explain() + ": " + quoted(r.message), Expression: r.cel.source})
+		}
+		out = append(out, rules)
+	}
+	if len(s.compare) > 0 {
+		compare := Sentence{Text: "Each of these must be true of a record and every single record that counts for another step (" + variables + ", “other” what that one says). It also fails if there is none to compare with:"}
+		for _, c := range s.compare {
+			text := fmt.Sprintf("%s, with %s: %s", c.explain(), c.with, quoted(c.message))
+			if len(c.sameInputs) > 0 {
+				text += ". Both must have taken in the same " + both(c.sameInputs)
+			}
+			compare.Parts = append(compare.Parts, Sentence{Text: text, Expression: c.cel.source})
+		}
+		out = append(out, compare)
+	}
+	return out
+}
+
+// explain names a rule, and what it serves.
+func (r *rule) explain() string {
+	if len(r.controls) == 0 {
+		return r.id
+	}
+	return r.id + " (for " + both(r.controls) + ")"
+}
+
+// explainAge says how old, and of which version, a record must be.
+func explainAge(s *step) []Sentence {
+	var out []Sentence
+	add := func(format string, args ...any) {
+		out = append(out, Sentence{Text: fmt.Sprintf(format, args...)})
+	}
+	if s.minVersion != nil {
+		add("A record must state the version %s or a later one.", s.minVersion)
+	}
+	if s.minAge > 0 {
+		add("When the question is asked, a record that counts is at least %s old.", exactly(s.minAge))
+	}
+	if s.maxAge > 0 {
+		add("When the question is asked, a record that counts is at most %s old.", exactly(s.maxAge))
+	}
+	if len(s.before) > 0 {
+		add("A record must not be younger than the start of any recorded run of %s, and there must be one.", either(s.before))
+	}
 	return out
 }
 
 // place says what a step has to do with the judged artifact.
 func (d *document) place(s *step) string {
+	must, where := "must", d.placeContexts(s)
+	if d.consulted(s.name) {
+		must, where = "may", ""
+	}
 	if s.about == aboutArtifact {
-		return "must be said about the judged artifact"
+		return must + " be said about the judged artifact" + where
 	}
 	if s.about != "" {
-		return "must be said about everything in the ancestry that " + s.about + " makes"
+		return must + " be said about everything in the ancestry that " + s.about + " makes" + where
 	}
 	var uses []string
 	for _, name := range d.artifact {
@@ -71,7 +145,24 @@ func (d *document) place(s *step) string {
 			}
 		}
 	}
+	if len(uses) == 0 {
+		return "makes what other steps speak of" // reached by carriesOver alone
+	}
 	return "makes " + both(uses)
+}
+
+// placeContexts says in which contexts a step is asked for; nothing if in all.
+func (d *document) placeContexts(s *step) string {
+	var in []string
+	for _, c := range d.contexts {
+		if slices.Contains(c.require, s.name) {
+			in = append(in, c.name)
+		}
+	}
+	if len(in) == 0 {
+		return ""
+	}
+	return ", if the context is " + either(in)
 }
 
 func explainWho(s *step) []Sentence {
@@ -96,6 +187,13 @@ func explainWho(s *step) []Sentence {
 		_, many := people(s.kind)
 		out = append(out, Sentence{Text: "Of these, only " + many + " count."})
 	}
+	if len(s.roles) > 0 {
+		var parts []string
+		for _, p := range s.roles {
+			parts = append(parts, fmt.Sprintf("%d as %s", p.n, p.role))
+		}
+		out = append(out, Sentence{Text: fmt.Sprintf("Among them there must be %s; nobody counts for two. A record that names a role counts in that role only.", both(parts))})
+	}
 	if len(s.notBy) > 0 {
 		out = append(out, Sentence{Text: fmt.Sprintf("Whoever also signed a record of %s, used or not, does not count here.", either(s.notBy))})
 	}
@@ -111,6 +209,10 @@ func recordKind(s *step) string {
 		return fmt.Sprintf("an evaluation (%s)", s.predicate)
 	case predicate.TypeApproval:
 		return fmt.Sprintf("an approval (%s)", s.predicate)
+	case predicate.TypePreregistration:
+		return fmt.Sprintf("a plan that was registered beforehand (%s)", s.predicate)
+	case predicate.TypeOMS:
+		return fmt.Sprintf("a signature over files (%s)", s.predicate)
 	case predicate.TypeVSA:
 		return fmt.Sprintf("a verifier's own verdict (%s)", s.predicate)
 	}
@@ -127,92 +229,33 @@ func selectText(s *step) string {
 	return "The records that pass what is asked here count. Others beside them, also ones that fail, change nothing."
 }
 
-// explainInputs says what the step may have consumed. Only records of making and
-// evaluations name inputs.
-func (d *document) explainInputs(s *step) []Sentence {
-	if len(s.inputs) == 0 {
-		if s.predicate == predicate.TypeProvenance || s.predicate == predicate.TypeEvaluation {
-			return []Sentence{{Text: "It took in nothing; a record that names anything fails."}}
-		}
-		return nil
-	}
-	out := Sentence{Text: "It took in only this; a record that names anything else, or something without a digest, fails:"}
-	for _, l := range s.inputs {
-		out.Parts = append(out.Parts, d.explainLine(l))
-	}
-	return []Sentence{out}
-}
-
-// named is an input's role, in a sentence.
-func (l *line) named() string {
-	if l.role == "" {
-		return "input without a role"
-	}
-	return l.role
-}
-
-func (l *line) howMany() string {
-	switch {
-	case l.min == l.max && l.min == 1:
-		return "exactly one"
-	case l.min == l.max:
-		return fmt.Sprintf("exactly %d", l.min)
-	case l.min == 0 && l.max == 1:
-		return "at most one"
-	case l.min == 0:
-		return fmt.Sprintf("at most %d", l.max)
-	}
-	return fmt.Sprintf("%d to %d", l.min, l.max)
-}
-
-func (d *document) explainLine(l *line) Sentence {
-	var asks []string
-	var out Sentence
-	if len(l.from) > 0 {
-		ask := "made by " + either(l.from)
-		if l.output != "" {
-			ask += ", where it is the output " + quoted(l.output)
-		}
-		asks = append(asks, ask)
-	}
-	if l.origin != nil {
-		asks = append(asks, "said to come from "+l.origin.String()+" or below it")
-	}
-	for _, ref := range l.sameRun {
-		asks = append(asks, fmt.Sprintf("made in the same run, and signed by the same signer, as the %s of %s", ref.role, ref.step))
-	}
-	for _, ref := range l.notIn {
-		asks = append(asks, fmt.Sprintf("having nothing in common, whole or by file, with any %s that a record of %s in the ancestry names", ref.role, ref.step))
-	}
-	if l.accept {
-		asks = append(asks, "whatever it is")
-	}
-	if l.reason != "" {
-		asks = append(asks, "with the reason "+quoted(l.reason))
-	}
-	if l.pin != nil {
-		ask := "being, byte for byte, one of these:"
-		if len(l.pin) == 1 {
-			ask = "being, byte for byte, this:"
-		}
-		asks = append(asks, ask)
-		for _, p := range l.pin {
-			out.Parts = append(out.Parts, Sentence{Text: p.String()})
-		}
-	}
-	out.Text = l.howMany() + " " + l.named() + ", " + strings.Join(asks, "; ")
-	return out
-}
-
 // explainApproval says what holds of approvals, some of it without being
 // written in the policy.
 func explainApproval(s *step) []Sentence {
 	var out []Sentence
-	if len(s.basis) > 0 {
-		out = append(out, Sentence{Text: fmt.Sprintf("Each record must name the very records of %s that counted when it was given. All that it names must be there, be genuine, and not be younger than it.", both(s.basis))})
+	add := func(format string, args ...any) {
+		out = append(out, Sentence{Text: fmt.Sprintf(format, args...)})
 	}
-	if s.predicate == predicate.TypeApproval {
-		out = append(out, Sentence{Text: "An approval that sets conditions, or whose own validity is over, does not count."})
+	if len(s.basis) > 0 {
+		when := "that counted when it was given"
+		if s.rebase {
+			when = "that count when the question is asked, so that a new one there needs a new record here"
+		}
+		add("Each record must name the very records of %s %s. All that it names must be there, be genuine, and not be younger than it.", both(s.basis), when)
+	}
+	if s.samePolicy {
+		add("Each record must have been given under this very policy, and name it by its digest.")
+	}
+	switch c := s.conditions; {
+	case s.predicate != predicate.TypeApproval:
+	case c == nil:
+		add("An approval that sets conditions, or whose own validity is over, does not count.")
+	default:
+		until := ""
+		if c.untilDue {
+			until = ", or is not due yet"
+		}
+		add("An approval that sets conditions counts only if each of them is said to be met by a record that counts for %s%s. One whose own validity is over does not count.", c.dischargedBy, until)
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -14,25 +15,25 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/interpreter"
 
 	"github.com/pedigree-ml/pedigree/attest"
-	"github.com/pedigree-ml/pedigree/attest/predicate"
 )
 
-// An expression is a CEL expression over one variable, `predicate`, that yields
-// a boolean.
+// An expression is a CEL expression over the variables `predicate` and `context`,
+// in comparisons also `other`, that yields a boolean.
 //
 // CEL is made to answer whenever it can: `missing || true` is true, `all` over
 // nothing is true, and a guard turns a missing field into a pass. A policy wants
 // the opposite, so expressions are strict: every operand of &&, || and ?: is
 // evaluated and an error in any of them is the result; `all` over nothing is
-// false; has() may not be negated; patterns must match whole strings.
+// false; has() may not be negated; patterns must match whole strings; what is no
+// finite number is an error, because "not above" is true of NaN.
 type expression struct {
 	source  string
-	checked *cel.Ast
 	program cel.Program
-	traced  func() (cel.Program, error) // made once, when values are first asked for
+	parts   func() (*parts, error) // made once, when values are first asked for
 	cost    uint64
 }
 
@@ -44,16 +45,38 @@ const maxExpression = 8 << 10
 // type, since making one costs more than compiling an expression.
 type compiler struct {
 	base *cel.Env
-	envs map[string]*cel.Env
+	envs map[[2]string]*cel.Env // by the types of predicate and other
 	cost uint64
 }
 
-// The strict forms of CEL's lazy operators.
+// The strict forms of CEL's lazy operators, and of those that make NaN and
+// infinities of numbers and texts that are neither.
 const (
-	strictAnd = "strictAnd"
-	strictOr  = "strictOr"
-	strictIf  = "strictIf"
+	strictAnd    = "strictAnd"
+	strictOr     = "strictOr"
+	strictIf     = "strictIf"
+	strictDivide = "strictDivide"
+	strictDouble = "strictDouble"
 )
+
+// finite returns a value, or an error if it is a number that is none.
+func finite(v ref.Val) ref.Val {
+	if d, ok := v.(types.Double); ok && (math.IsNaN(float64(d)) || math.IsInf(float64(d), 0)) {
+		return types.NewErr("not a finite number")
+	}
+	return v
+}
+
+// quotient is one overload of the strict division.
+func quotient(name string, t *cel.Type) cel.FunctionOpt {
+	return cel.Overload(strictDivide+name, []*cel.Type{t, t}, t, cel.BinaryBinding(func(a, b ref.Val) ref.Val {
+		d, ok := a.(traits.Divider)
+		if !ok {
+			return types.NewErr("/ takes numbers")
+		}
+		return finite(d.Divide(b))
+	}))
+}
 
 func newCompiler(cost uint64) (*compiler, error) {
 	t := cel.TypeParamType("T")
@@ -74,6 +97,10 @@ func newCompiler(cost uint64) (*compiler, error) {
 			cel.ReceiverMacro("all", 2, strictAll), cel.ReceiverMacro("exists", 2, strictExists)),
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
+		cel.EnableMacroCallTracking(), // so that all() and has() can be shown as they were written
+		cel.Function(strictDivide, quotient("_int", cel.IntType), quotient("_uint", cel.UintType), quotient("_double", cel.DoubleType)),
+		cel.Function(strictDouble, cel.Overload(strictDouble+"_dyn", []*cel.Type{cel.DynType}, cel.DoubleType,
+			cel.UnaryBinding(func(v ref.Val) ref.Val { return finite(v.ConvertToType(types.DoubleType)) }))),
 		logic(strictAnd, func(a, b bool) bool { return a && b }),
 		logic(strictOr, func(a, b bool) bool { return a || b }),
 		cel.Function(strictIf, cel.Overload(strictIf+"_bool_t_t", []*cel.Type{cel.BoolType, t, t}, t,
@@ -89,7 +116,7 @@ func newCompiler(cost uint64) (*compiler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building the expression language: %w", err)
 	}
-	return &compiler{base: base, envs: map[string]*cel.Env{}, cost: cost}, nil
+	return &compiler{base: base, envs: map[[2]string]*cel.Env{}, cost: cost}, nil
 }
 
 // strictAll expands l.all(x, p) to a loop over l that ends at 1 if there are
@@ -119,10 +146,15 @@ func strictLoop(h cel.MacroExprFactory, target ast.Expr, args []ast.Expr, step a
 // compile checks a source text against a predicate type's table. A type without
 // a table is untyped: its fields are checked when they are read.
 func (c *compiler) compile(source, predicateType string) (*expression, error) {
+	return c.compileOver(source, predicateType, noOther)
+}
+
+// compileOver is compile for a comparison with evidence of another type.
+func (c *compiler) compileOver(source, predicateType, otherType string) (*expression, error) {
 	if len(source) > maxExpression {
 		return nil, fmt.Errorf("%d characters, at most %d are read", len(source), maxExpression)
 	}
-	env, err := c.env(predicateType)
+	env, err := c.env(predicateType, otherType)
 	if err != nil {
 		return nil, err
 	}
@@ -146,10 +178,8 @@ func (c *compiler) compile(source, predicateType string) (*expression, error) {
 		return nil, oneLine(err)
 	}
 	return &expression{
-		source: source, checked: checked, program: program, cost: c.cost,
-		traced: sync.OnceValues(func() (cel.Program, error) {
-			return env.Program(checked, cel.CostLimit(c.cost), cel.EvalOptions(cel.OptTrackState))
-		}),
+		source: source, program: program, cost: c.cost,
+		parts: sync.OnceValues(func() (*parts, error) { return newParts(env, source, c.cost) }),
 	}, nil
 }
 
@@ -159,31 +189,35 @@ func oneLine(err error) error {
 	return errors.New(strings.TrimPrefix(first, "ERROR: "))
 }
 
-func (c *compiler) env(predicateType string) (*cel.Env, error) {
-	if env, ok := c.envs[predicateType]; ok {
+// noOther is the type of `other` where there is no such variable.
+const noOther = "\x00"
+
+func (c *compiler) env(predicateType, other string) (*cel.Env, error) {
+	key := [2]string{predicateType, other}
+	if env, ok := c.envs[key]; ok {
 		return env, nil
 	}
-	variable := cel.Variable("predicate", cel.MapType(cel.StringType, cel.DynType))
-	opts := []cel.EnvOption{variable}
-	if table, ok := predicate.Table(predicateType); ok {
-		provider, err := newTableTypes(table)
-		if err != nil {
-			return nil, err
-		}
-		opts = []cel.EnvOption{cel.CustomTypeProvider(provider), cel.Variable("predicate", cel.ObjectType(rootType))}
+	provider, err := newTableTypes()
+	if err != nil {
+		return nil, err
+	}
+	opts := []cel.EnvOption{cel.CustomTypeProvider(provider), cel.Variable("context", cel.StringType), cel.Variable("predicate", provider.variable(rootType, predicateType))}
+	if other != noOther {
+		opts = append(opts, cel.Variable("other", provider.variable(otherType, other)))
 	}
 	env, err := c.base.Extend(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("the types of %s: %w", predicateType, err)
 	}
-	c.envs[predicateType] = env
+	c.envs[key] = env
 	return env, nil
 }
 
 // makeStrict replaces the lazy operators, also inside what macros expanded to.
 func makeStrict(e ast.Expr) {
 	f := ast.NewExprFactory()
-	strict := map[string]string{operators.LogicalAnd: strictAnd, operators.LogicalOr: strictOr, operators.Conditional: strictIf}
+	strict := map[string]string{operators.LogicalAnd: strictAnd, operators.LogicalOr: strictOr, operators.Conditional: strictIf,
+		operators.Divide: strictDivide, "double": strictDouble}
 	ast.PostOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() != ast.CallKind {
 			return
@@ -250,11 +284,26 @@ func wholePattern(call ast.CallExpr) error {
 	return nil
 }
 
+// A scene is what the variables of an expression stand for.
+type scene struct {
+	predicate map[string]any
+	other     map[string]any // nil outside of comparisons
+	context   string
+}
+
+func (s scene) variables() map[string]any {
+	v := map[string]any{"predicate": s.predicate, "context": s.context}
+	if s.other != nil {
+		v["other"] = s.other
+	}
+	return v
+}
+
 // eval returns Pass or Fail for what the expression says. An error in any part
 // of it is Fail with E_POLICY_EVAL; more work than the limit is Unknown with
 // E_POLICY_COST, because it is not the evidence that said no.
-func (e *expression) eval(tree map[string]any) (Status, *Reason) {
-	out, _, err := e.program.Eval(map[string]any{"predicate": tree})
+func (e *expression) eval(s scene) (Status, *Reason) {
+	out, _, err := e.program.Eval(s.variables())
 	var cancelled interpreter.EvalCancelledError
 	switch {
 	case errors.As(err, &cancelled):
@@ -266,64 +315,4 @@ func (e *expression) eval(tree map[string]any) (Status, *Reason) {
 		return Pass, nil
 	}
 	return Fail, nil
-}
-
-// values returns the operands of the expression's comparisons that are not
-// constants, with what they evaluate to: what a reader wants to know, above all
-// when the rule does not hold.
-func (e *expression) values(tree map[string]any) []Value {
-	program, err := e.traced()
-	if err != nil {
-		return nil // unreachable: the same expression made a program before
-	}
-	_, details, err := program.Eval(map[string]any{"predicate": tree})
-	if err != nil || details == nil || details.State() == nil {
-		return nil
-	}
-	var out []Value
-	native := e.checked.NativeRep()
-	ast.PostOrderVisit(native.Expr(), ast.NewExprVisitor(func(x ast.Expr) {
-		if x.Kind() != ast.CallKind || !comparison(x.AsCall().FunctionName()) {
-			return
-		}
-		for _, arg := range x.AsCall().Args() {
-			if v, ok := e.value(arg, details.State()); ok && !slices.Contains(out, v) && len(out) < maxValues {
-				out = append(out, v)
-			}
-		}
-	}))
-	return out
-}
-
-// maxValues and maxValueText keep an explanation readable.
-const (
-	maxValues    = 8
-	maxValueText = 200
-)
-
-func (e *expression) value(x ast.Expr, state interpreter.EvalState) (Value, bool) {
-	if x.Kind() == ast.LiteralKind {
-		return Value{}, false
-	}
-	v, ok := state.Value(x.ID())
-	if !ok || types.IsUnknownOrError(v) {
-		return Value{}, false
-	}
-	text, err := cel.ExprToString(x, e.checked.NativeRep().SourceInfo())
-	if err != nil {
-		return Value{}, false
-	}
-	shown := fmt.Sprint(v.Value())
-	if len(shown) > maxValueText {
-		shown = shown[:maxValueText] + "…"
-	}
-	return Value{Expression: text, Value: attest.Printable(shown)}, true
-}
-
-func comparison(op string) bool {
-	switch op {
-	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals, operators.Equals, operators.NotEquals, operators.In:
-		return true
-	}
-	return false
 }

@@ -64,7 +64,7 @@ func TestExpressionsAreStrict(t *testing.T) {
 			t.Errorf("%s: %v", c.source, err)
 			continue
 		}
-		got, why := e.eval(tree)
+		got, why := e.eval(scene{predicate: tree})
 		var code attest.Code
 		if why != nil {
 			code = why.Code
@@ -122,10 +122,10 @@ func TestExpressionCost(t *testing.T) {
 		}
 		return map[string]any{"l": l}
 	}
-	if st, why := e.eval(list(3)); st != Pass {
+	if st, why := e.eval(scene{predicate: list(3)}); st != Pass {
 		t.Fatalf("a short list must pass, or the long one proves nothing: %s %v", st, why)
 	}
-	if st, why := e.eval(list(1500)); st != Unknown || why == nil || why.Code != attest.CodePolicyCost {
+	if st, why := e.eval(scene{predicate: list(1500)}); st != Unknown || why == nil || why.Code != attest.CodePolicyCost {
 		t.Errorf("got %s %v, want unknown with %s", st, why, attest.CodePolicyCost)
 	}
 }
@@ -136,7 +136,7 @@ func TestExpressionValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := e.values(map[string]any{"kind": "bias", "metrics": map[string]any{"accuracy": map[string]any{"value": 0.5}}})
+	got := e.values(scene{predicate: map[string]any{"kind": "bias", "metrics": map[string]any{"accuracy": map[string]any{"value": 0.5}}}})
 	want := []Value{{`predicate.metrics["accuracy"].value`, "0.5"}, {`predicate.kind`, "bias"}}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("got %v, want %v", got, want)

@@ -22,17 +22,61 @@ func (ev *evaluator) inputs(s *step, c *candidate) {
 		}
 		ev.claim(s, c, in, sure, maybe, loose)
 	}
+	ev.twoKinds(s, c)
 	for i, l := range s.inputs {
 		switch {
 		case loose[i]: // while binding: how many there are depends on sameRun
 		case sure[i] > l.max:
 			c.fail(&c.sound, Fail, Reason{Code: attest.CodeInput, Why: fmt.Sprintf("%d inputs of role %s, at most %d are allowed", sure[i], roleName(l.role), l.max)})
 		case sure[i]+maybe[i] < l.min:
-			c.fail(&c.sound, Fail, Reason{Code: attest.CodeChainMissing, Why: fmt.Sprintf("%d of %d required inputs of role %s (%s)", sure[i]+maybe[i], l.min, roleName(l.role), l.describe())})
+			c.fail(&c.sound, Fail, Reason{Code: attest.CodeChainMissing, Why: fmt.Sprintf("%d of %d required inputs of role %s (%s)", sure[i]+maybe[i], l.min, roleName(l.role), l.describe()),
+				Next: recordAgain(s, c, l)})
 		case sure[i] < l.min || sure[i]+maybe[i] > l.max:
 			c.fail(&c.sound, Unknown, Reason{Code: attest.CodeInput, Why: fmt.Sprintf("how many inputs of role %s there are depends on evidence that could not be seen", roleName(l.role))})
 		}
 	}
+}
+
+// recordAgain says what to do about a line that claims too few inputs: other ones
+// of its role may be there, and the reasons why they don't count are told by then.
+func recordAgain(s *step, c *candidate, l *line) string {
+	again := fmt.Sprintf("record %s again with --input %s=%s@DIGEST (by %s)", s.name, l.role, RemedyRepository, c.principal.name)
+	if slices.ContainsFunc(c.facts.Inputs, func(in predicate.Input) bool { return in.Role == l.role }) {
+		return "mend what is wrong with the one that was taken, or take another: " + again
+	}
+	return again
+}
+
+// twoKinds fails a candidate that names one artifact in two roles which come from
+// different steps: what is a data set is no base model, and one of the two words
+// about it is false. Lines that accept the same step, or ask for none, allow it.
+func (ev *evaluator) twoKinds(s *step, c *candidate) {
+	roles := map[attest.Digest][]string{}
+	for _, in := range c.facts.Inputs {
+		for _, other := range roles[in.Digest] {
+			if other == in.Role || !s.apart(other, in.Role) || in.Digest.IsZero() {
+				continue
+			}
+			c.fail(&c.sound, Fail, Reason{Code: attest.CodeConflict, About: in.Digest.String(), Why: fmt.Sprintf("it is named as %s and as %s, which come from different steps", roleName(other), roleName(in.Role))})
+		}
+		roles[in.Digest] = append(roles[in.Digest], in.Role)
+	}
+}
+
+// apart reports whether the lines of two roles never accept what one step made.
+func (s *step) apart(a, b string) bool {
+	for _, l := range s.inputs {
+		for _, o := range s.inputs {
+			if l.role != a || o.role != b {
+				continue
+			}
+			fromSteps := func(l *line) bool { return len(l.from) > 0 || l.policy != "" }
+			if !fromSteps(l) || !fromSteps(o) || l.policy != "" && l.policy == o.policy || slices.ContainsFunc(l.from, func(n string) bool { return slices.Contains(o.from, n) }) {
+				return false
+			}
+		}
+	}
+	return hasRole(s, a) && hasRole(s, b)
 }
 
 func roleName(role string) string {
@@ -144,6 +188,8 @@ func (ev *evaluator) holds(l *line, s *step, c *candidate, in predicate.Input) (
 	if l.origin != nil {
 		claimed, err := parseOrigin(in.URI)
 		switch {
+		case in.URI == "":
+			note(Fail, Reason{Code: attest.CodeInput, Why: fmt.Sprintf("%s must come from %s, and its record names no place (what lies in a local layout has none)", inputName(in), l.origin)})
 		case err != nil:
 			note(Fail, Reason{Code: attest.CodeInput, Why: fmt.Sprintf("%s must come from %s: %v", inputName(in), l.origin, err)})
 		case !l.origin.allows(claimed):
@@ -153,12 +199,21 @@ func (ev *evaluator) holds(l *line, s *step, c *candidate, in predicate.Input) (
 	if l.pin != nil && !slices.Contains(l.pin, in.Digest) {
 		note(Fail, Reason{Code: attest.CodeInput, Why: fmt.Sprintf("%s is not one of the digests the policy pins", inputName(in)), Next: "use the pinned artifact, or pin this one"})
 	}
+	if l.policy != "" {
+		note(ev.policyOf(l, in))
+	}
+	if l.minVersion != nil && st != Fail {
+		note(ev.versionOf(l, in))
+	}
 	for _, ref := range l.notIn {
-		note(ev.disjoint(in, ref))
+		note(ev.disjoint(s, in, ref))
 	}
 	if !ev.binding {
 		for _, ref := range l.sameRun {
-			note(ev.sameRun(l, in, ref))
+			note(ev.sameRun(s, l, in, ref))
+		}
+		for _, ref := range l.sameAs {
+			note(ev.sameAs(s, in, ref))
 		}
 	}
 	return st, reasons
@@ -193,6 +248,46 @@ func (ev *evaluator) from(l *line, in predicate.Input) (Status, Reason) {
 	return best, why
 }
 
+// policyOf answers whether the policy that the line names allows the input.
+func (ev *evaluator) policyOf(l *line, in predicate.Input) (Status, Reason) {
+	a := ev.judgedBy(l.policy, in.Digest)
+	why := Reason{Code: attest.CodeChainBrokenEdge, Why: fmt.Sprintf("the policy %s does not allow %s %s", l.policy, inputName(in), in.Digest.Short())}
+	if a.status == Unknown {
+		why.Why = fmt.Sprintf("the policy %s leaves open whether %s %s is allowed", l.policy, inputName(in), in.Digest.Short())
+	}
+	if a.first != nil {
+		why.Code, why.Next = a.first.Code, a.first.Next
+		why.Why += ": " + a.first.Why
+	}
+	return a.status, why
+}
+
+// versionOf answers whether the evidence that made the input states at least the
+// version that the line asks for.
+func (ev *evaluator) versionOf(l *line, in predicate.Input) (Status, Reason) {
+	var last string
+	if l.policy != "" {
+		st, why := ev.judgedBy(l.policy, in.Digest).states(l.minVersion)
+		if st != Fail {
+			return st, Reason{Code: attest.CodeRollback, Why: fmt.Sprintf("%s: %s", inputName(in), why)}
+		}
+		last = why
+	}
+	for _, name := range l.from {
+		for _, c := range ev.satisfies(ev.d.step(name), in.Digest).selected {
+			if why := below(c, l.minVersion); why == "" && c.status() != Fail {
+				return c.status(), Reason{Code: attest.CodeRollback, Why: "whether its record counts is open"}
+			} else if why != "" {
+				last = why
+			}
+		}
+	}
+	if last == "" {
+		last = "no record that made it counts, so none states its version"
+	}
+	return ev.unlessGapped(in.Digest), Reason{Code: attest.CodeRollback, Why: fmt.Sprintf("%s: %s", inputName(in), last), Next: "use version " + l.minVersion.String() + " or a later one"}
+}
+
 // outputName returns the name under which the run made d: the byproduct whose
 // digest is d, if there is exactly one.
 func outputName(c *candidate, d attest.Digest) string {
@@ -217,132 +312,6 @@ func otherOutput(r *result, d attest.Digest) string {
 	return "the run gives it no one name"
 }
 
-// disjoint answers whether an input shares nothing, as a whole or by file, with
-// what any functionary's evidence of a step in the ancestry took in a role.
-func (ev *evaluator) disjoint(in predicate.Input, ref stepRole) (Status, Reason) {
-	mine, known := ev.contents(in.Digest)
-	theirs := ev.takenAs(ref)
-	if shared, ok := overlap(mine, theirs.by); ok {
-		return Fail, Reason{Code: attest.CodeLeakage, Why: fmt.Sprintf("%s shares %s with the %s of %s %s", inputName(in), shared.Short(), ref.role, ref.step, theirs.by[shared].artifact.Short()),
-			Next: "evaluate on data that no training in the ancestry has seen"}
-	}
-	switch {
-	case len(theirs.by) == 0 && !ev.gaps:
-		return Fail, Reason{Code: attest.CodeChainMissing, Why: fmt.Sprintf("there is no %s of %s to compare with, so disjointness is not shown", ref.role, ref.step)}
-	case len(theirs.by) > 0 && !ev.gaps && known && theirs.known:
-		return Pass, Reason{}
-	}
-	return Unknown, Reason{Code: attest.CodeLeakage, Why: fmt.Sprintf("whether %s is disjoint from %s depends on evidence or file lists that could not be seen", inputName(in), ref)}
-}
-
-// A taken is everything that was taken in a role, as a whole and by file.
-type taken struct {
-	by    map[attest.Digest]*record // the first, in the chain's order, to take it
-	known bool                      // all records could be read, and all file lists
-}
-
-// takenAs works out, once, what any functionary's evidence of a step in the
-// ancestry took in a role.
-func (ev *evaluator) takenAs(ref stepRole) *taken {
-	if t := ev.taken[ref]; t != nil {
-		return t
-	}
-	t := &taken{by: map[attest.Digest]*record{}, known: true}
-	ev.taken[ref] = t
-	seen := map[attest.Digest]bool{}
-	other := ev.d.step(ref.step)
-	for _, d := range ev.chain.Artifacts() {
-		for _, rec := range ev.records[d] {
-			if !rec.of(other) || !slices.Contains(other.by, rec.principal.name) {
-				continue
-			}
-			t.known = t.known && rec.err == nil
-			for _, in := range rec.facts.Inputs {
-				if in.Role != ref.role || seen[in.Digest] {
-					continue
-				}
-				seen[in.Digest] = true
-				files, known := ev.contents(in.Digest)
-				t.known = t.known && known
-				for f := range files {
-					if t.by[f] == nil {
-						t.by[f] = rec
-					}
-				}
-			}
-		}
-	}
-	return t
-}
-
-// contents returns the digests of an artifact and of its files, without those
-// the policy lets everybody share, and whether the files are known.
-func (ev *evaluator) contents(d attest.Digest) (map[attest.Digest]bool, bool) {
-	out := map[attest.Digest]bool{d: true}
-	node := ev.chain.Artifact(d)
-	if node == nil {
-		return out, d.IsCommit()
-	}
-	for _, f := range node.Files {
-		if !slices.Contains(ev.d.sharedFiles, f.Digest) {
-			out[f.Digest] = true
-		}
-	}
-	return out, node.FilesKnown || d.IsCommit()
-}
-
-// overlap returns the least digest that both hold.
-func overlap(a map[attest.Digest]bool, b map[attest.Digest]*record) (attest.Digest, bool) {
-	for _, d := range sortedDigests(a) {
-		if b[d] != nil {
-			return d, true
-		}
-	}
-	return attest.Digest{}, false
-}
-
-// sameRun answers whether the input was made in the same run, by the same
-// signer, as everything that was taken in another step's role.
-func (ev *evaluator) sameRun(l *line, in predicate.Input, ref stepRole) (Status, Reason) {
-	others := sortedDigests(ev.roles[ref])
-	if len(others) == 0 {
-		st := Fail
-		if ev.gaps {
-			st = Unknown
-		}
-		return st, Reason{Code: attest.CodeChainForeign, Why: fmt.Sprintf("nothing is bound as %s, so nothing shows that %s is of the same run", ref, inputName(in))}
-	}
-	for _, other := range others {
-		if ev.share(l.from, in.Digest, other) {
-			continue
-		}
-		st := Fail
-		if ev.gapped(in.Digest) || ev.gapped(other) {
-			st = Unknown
-		}
-		return st, Reason{Code: attest.CodeChainForeign, Why: fmt.Sprintf("%s and the %s %s were not made in one run of %s", inputName(in), ref, other.Short(), strings.Join(l.from, " or "))}
-	}
-	return Pass, Reason{}
-}
-
-// share reports whether one of the steps has selected evidence of both artifacts
-// with the same signer and invocation.
-func (ev *evaluator) share(steps []string, a, b attest.Digest) bool {
-	for _, name := range steps {
-		for _, x := range ev.satisfies(ev.d.step(name), a).selected {
-			for _, y := range ev.satisfies(ev.d.step(name), b).selected {
-				if x.status() == Fail || y.status() == Fail {
-					continue // what fails its own step proves nothing about another
-				}
-				if x.facts.InvocationID != "" && x.facts.InvocationID == y.facts.InvocationID && x.id.Credential == y.id.Credential {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
 // describe says in words what a line asks for.
 func (l *line) describe() string {
 	var parts []string
@@ -358,6 +327,9 @@ func (l *line) describe() string {
 	}
 	if l.pin != nil {
 		parts = append(parts, fmt.Sprintf("one of %d pinned digests", len(l.pin)))
+	}
+	if l.policy != "" {
+		parts = append(parts, "allowed by the policy "+l.policy)
 	}
 	if l.accept {
 		parts = append(parts, "any: "+l.reason)

@@ -5,12 +5,21 @@ package policy
 // made of the same lists, and tests hold the reference and the explanation to
 // them; those of a step are stepKeys.
 var (
-	policyKeys     = []string{"apiVersion", "kind", "metadata", "artifact", "evidence", "unsafeTime", "principals", "steps", "deny", "sharedFiles", "limits"}
-	metadataKeys   = []string{"name", "version", "description", "expires"}
-	limitKeys      = []string{"depth", "attestationsPerArtifact", "attestations", "bytes", "inputs", "time", "celCost"}
-	principalKeys  = []string{"kind", "credentials"}
-	credentialKeys = []string{"key"}
-	inputKeys      = []string{"role", "from", "output", "origin", "pin", "accept", "reason", "notIn", "sameRun", "min", "max"}
+	policyKeys     = []string{"apiVersion", "kind", "metadata", "artifact", "evidence", "unsafeTime", "principals", "steps", "contexts", "status", "revocation", "policies", "deny", "formats", "sharedFiles", "limits"}
+	metadataKeys   = []string{"name", "version", "description", "notBefore", "expires"}
+	limitKeys      = []string{"depth", "attestationsPerArtifact", "attestations", "bytes", "inputs", "time", "celCost", "policies", "requirements"}
+	principalKeys  = []string{"kind", "roles", "credentials"}
+	credentialKeys = []string{"key", "from", "until", "compromisedSince"}
+	inputKeys      = []string{"role", "from", "output", "origin", "pin", "policy", "accept", "reason", "minVersion", "notIn", "sameAs", "sameRun", "min", "max"}
 	ruleKeys       = []string{"id", "cel", "message", "controls"}
-	denyKeys       = []string{"artifacts", "reason", "acknowledgeAbsence"}
+	denyKeys       = []string{"artifacts", "reason", "list", "by", "threshold", "maxAge", "acknowledgeAbsence"}
+	contextKeys    = []string{"require"}
+	statusKeys     = []string{"by", "maxAge"}
+	revocationKeys = []string{"by", "of", "threshold", "acknowledgeAbsence"}
+	otherKeys      = []string{"file", "digest", "context", "vsa"}
+	summaryKeys    = []string{"by", "verifier", "resource", "maxAge", "levels", "acknowledgeAbsence"}
+	formatKeys     = []string{"weights", "kinds", "scan"}
+	conditionKeys  = []string{"dischargedBy", "untilDue"}
+	compareKeys    = []string{"id", "with", "cel", "message", "controls", "sameInputs"}
+	carryKeys      = []string{"step", "added"}
 )

@@ -44,6 +44,8 @@ type pipeline struct {
 	at                             time.Time
 	extra                          []verify.Source
 	root                           attest.Digest
+	question                       policy.Question // what is asked besides when
+	files                          map[string]string
 }
 
 // A statement is one statement of the pipeline, not yet signed.
@@ -64,7 +66,7 @@ type input struct{ role, uri, digest string }
 
 func newPipeline(t testing.TB) *pipeline {
 	t.Helper()
-	src, err := os.ReadFile("../examples/credit/policy.yaml")
+	src, err := os.ReadFile("testdata/credit.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,15 +232,21 @@ func (p *pipeline) fillApproval(s *statement, at int) {
 // load loads the pipeline's policy with the world's keys.
 func (p *pipeline) load() *policy.Policy {
 	p.t.Helper()
-	pol, err := load(p.world, p.policy)
+	pol, err := loadWith(p.world, p.policy, p.files)
 	if err != nil {
 		p.t.Fatalf("the policy must load: %v", err)
 	}
 	return pol
 }
 
-func load(w *chaintest.World, src string) (*policy.Policy, error) {
+func load(w *chaintest.World, src string) (*policy.Policy, error) { return loadWith(w, src, nil) }
+
+// loadWith is load with further files that the policy may name.
+func loadWith(w *chaintest.World, src string, files map[string]string) (*policy.Policy, error) {
 	return policy.Load([]byte(src), func(path string) ([]byte, error) {
+		if text, ok := files[path]; ok {
+			return []byte(text), nil
+		}
 		name, ok := strings.CutPrefix(path, "keys/")
 		if !ok {
 			return nil, os.ErrNotExist
@@ -267,7 +275,9 @@ func (p *pipeline) verdict() *policy.Verdict {
 func (p *pipeline) judge() *policy.Verdict {
 	p.t.Helper()
 	pol := p.load()
-	return pol.Evaluate(p.chain(pol), policy.Times{At: p.at, Known: p.at})
+	q := p.question
+	q.At, q.Known = p.at, p.at
+	return pol.Evaluate(p.chain(pol), q)
 }
 
 // codes returns the distinct codes of a verdict's reasons, sorted.

@@ -21,7 +21,11 @@
 package policy
 
 import (
+	"path"
+	"slices"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
@@ -34,6 +38,7 @@ type Policy struct {
 	doc      *document
 	resolved []byte
 	digest   attest.Digest
+	source   *yaml.Node // what Load read, for the places of findings
 }
 
 // Name returns metadata.name.
@@ -58,24 +63,70 @@ func (p *Policy) Resolved() []byte { return p.resolved }
 // times nobody authenticates, satisfies nothing.
 func (p *Policy) TrustsClaimedTimes() bool { return p.doc.unsafeTime }
 
-// Evidence returns the further repositories the policy names.
-func (p *Policy) Evidence() []attest.Repository { return p.doc.evidence }
+// Evidence returns the further repositories that the policy and those it names
+// list. A layout's path is relative to the policy's folder, as keys' are.
+func (p *Policy) Evidence() []attest.Repository {
+	out := slices.Clone(p.doc.evidence)
+	for _, o := range p.doc.policies {
+		if o.policy == nil {
+			continue
+		}
+		for _, r := range o.policy.Evidence() {
+			if r.IsLayout() && !path.IsAbs(r.Name()) {
+				if moved, err := attest.ParseRepository("ocidir://" + path.Join(path.Dir(o.file), r.Name())); err == nil {
+					r = moved
+				}
+			}
+			if !slices.Contains(out, r) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
 
 // Scope returns what a walk needs to know: whose signatures count, whose
 // evidence leads further, and the limits.
 func (p *Policy) Scope() verify.Scope {
 	s := verify.Scope{Limits: p.doc.limits.walk}
-	for _, pr := range p.doc.principals {
+	p.doc.scope(&s)
+	return s
+}
+
+// scope adds what a policy and those that it names need. The limits stay those
+// of the policy that is asked: its budget pays for all of them.
+func (d *document) scope(s *verify.Scope) {
+	for _, pr := range d.principals {
 		s.Keys = append(s.Keys, pr.keys...)
 	}
-	for _, st := range p.doc.steps {
-		f := verify.Follow{PredicateType: st.predicate, BuildType: st.buildType}
+	for _, st := range d.steps {
+		f := verify.Follow{PredicateType: st.predicate, BuildType: st.buildType, Files: st.covers != ""}
 		for _, name := range st.by {
-			f.By = append(f.By, p.doc.principal(name).credentials...)
+			f.By = append(f.By, d.principal(name).credentials...)
 		}
 		s.Follow = append(s.Follow, f)
 	}
-	return s
+	s.Consult = s.Consult || len(d.revocation) > 0
+	for _, x := range d.deny {
+		if x.list != "" {
+			s.Also = append(s.Also, predicate.DenylistAnchor(x.list))
+		}
+	}
+	for _, o := range d.policies {
+		if o.policy != nil {
+			o.policy.doc.scope(s)
+		}
+	}
+}
+
+// Contexts returns the names of the contexts in which the policy can be asked;
+// none if it does not tell contexts apart.
+func (p *Policy) Contexts() []string {
+	var out []string
+	for _, c := range p.doc.contexts {
+		out = append(out, c.name)
+	}
+	return out
 }
 
 // StepNames returns the policy's steps in the order they are written.
@@ -94,15 +145,6 @@ func (p *Policy) StepPredicate(name string) (string, bool) {
 		return s.predicate, true
 	}
 	return "", false
-}
-
-// Times says when a question is asked and what is known by then.
-type Times struct {
-	// At is the moment the chain is judged at: expiry and ages refer to it.
-	At time.Time
-	// Known is the moment up to which evidence counts: what was first seen later
-	// does not exist. Evidence without an authenticated time exists always.
-	Known time.Time
 }
 
 // ApprovalSteps returns the steps whose evidence is an approval, in the policy's

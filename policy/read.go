@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -29,13 +30,19 @@ type documentReader struct {
 	files ReadFile
 	doc   *document
 	cel   *compiler
-	raw   map[string]*yaml.Node // each step's mapping, for `like`
+	cost  uint64
+	// keys, if not nil, gives the keys in the place of those that the policy names.
+	keys   func(principal string, i int) attest.PublicKey
+	prefix string                // of principals' names in keys: the policies that lead here
+	above  []string              // the files of the policies that lead here
+	depth  int                   // how many policies may still be named within each other
+	raw    map[string]*yaml.Node // each step's mapping, for `like`
 }
 
 func (r *documentReader) read(root *yaml.Node) {
 	f := r.fields(root, "the policy",
 		policyKeys,
-		[]string{"status", "contexts", "policies", "lists", "revocation", "roots", "trust"})
+		[]string{"lists", "roots", "trust", "exemptions", "mode"})
 	r.constant(root, f["apiVersion"], "apiVersion", apiVersion)
 	r.constant(root, f["kind"], "kind", kindPolicy)
 	if r.need(root, f, "metadata") {
@@ -63,6 +70,9 @@ func (r *documentReader) read(root *yaml.Node) {
 		return
 	}
 	r.need(root, f, "principals")
+	if f["policies"] != nil {
+		r.policies(f["policies"])
+	}
 	r.steps(f["steps"])
 	if r.need(root, f, "artifact") {
 		r.doc.artifact, r.doc.artifactPos = r.texts(f["artifact"], "artifact"), at(f["artifact"])
@@ -70,8 +80,13 @@ func (r *documentReader) read(root *yaml.Node) {
 			r.problem(r.doc.artifactPos, attest.CodePolicyVacuous, "artifact names no step: nothing would be judged")
 		}
 	}
-	if f["deny"] != nil {
-		r.denials(f["deny"])
+	for _, part := range []struct {
+		key  string
+		read func(*yaml.Node)
+	}{{"contexts", r.contexts}, {"status", r.status}, {"revocation", r.revocation}, {"deny", r.denials}, {"formats", r.formats}} {
+		if f[part.key] != nil {
+			part.read(f[part.key])
+		}
 	}
 }
 
@@ -92,7 +107,7 @@ func (r *documentReader) constant(root, n *yaml.Node, key, want string) {
 }
 
 func (r *documentReader) metadata(n *yaml.Node) {
-	f := r.fields(n, "metadata", metadataKeys, []string{"notBefore"})
+	f := r.fields(n, "metadata", metadataKeys, nil)
 	if r.need(n, f, "name") {
 		if r.doc.name = r.text(f["name"], "metadata.name"); r.doc.name != "" && !namePattern.MatchString(r.doc.name) {
 			r.parse(f["name"], "metadata.name: letters, digits, - and _, beginning with a letter")
@@ -109,6 +124,11 @@ func (r *documentReader) metadata(n *yaml.Node) {
 		return
 	}
 	r.doc.expires = r.time(f["expires"], "metadata.expires")
+	if f["notBefore"] != nil {
+		if r.doc.notBefore = r.time(f["notBefore"], "metadata.notBefore"); !r.doc.notBefore.Before(r.doc.expires) {
+			r.parse(f["notBefore"], "metadata.notBefore is not before metadata.expires, so the policy would never judge anything")
+		}
+	}
 }
 
 func (r *documentReader) evidence(n *yaml.Node) {
@@ -140,6 +160,8 @@ func (r *documentReader) limits(n *yaml.Node) {
 		{"bytes", 1 << 40, func(v int64) { w.Bytes = v }},
 		{"inputs", predicate.MaxInputs, func(v int64) { w.Inputs = int(v) }},
 		{"celCost", 1 << 32, func(v int64) { r.doc.limits.celCost = uint64(v) }},
+		{"policies", maxPolicyDepth, func(v int64) { r.doc.limits.policies = int(v) }},
+		{"requirements", 1 << 30, func(v int64) { r.doc.limits.requirements = int(v) }},
 	} {
 		if f[l.key] != nil {
 			l.set(r.integer(f[l.key], "limits."+l.key, 1, l.most))
@@ -157,12 +179,13 @@ func (r *documentReader) principals(n *yaml.Node) {
 	names, values := r.entries(n, "principals")
 	for i, name := range names {
 		p := &principal{name: name.Value, pos: at(name)}
-		f := r.fields(values[i], "principal "+p.name, principalKeys, []string{"roles"})
+		f := r.fields(values[i], "principal "+p.name, principalKeys, nil)
 		if r.need(values[i], f, "kind") {
 			if p.kind = r.text(f["kind"], "kind"); !slices.Contains(principalKinds, p.kind) {
 				r.parse(f["kind"], "kind is one of %s", strings.Join(principalKinds, ", "))
 			}
 		}
+		p.roles = r.texts(f["roles"], "roles")
 		if r.need(values[i], f, "credentials") {
 			r.credentials(p, f["credentials"])
 		}
@@ -176,13 +199,14 @@ func (r *documentReader) credentials(p *principal, n *yaml.Node) {
 		r.parse(n, "principal %s needs a list of credentials", p.name)
 		return
 	}
-	for _, c := range n.Content {
-		f := r.fields(c, "a credential", credentialKeys, []string{"identity", "issuer", "subject", "spiffe", "san", "from", "until", "compromisedSince"})
+	p.windows = map[verify.Credential]window{}
+	for i, c := range n.Content {
+		f := r.fields(c, "a credential", credentialKeys, []string{"identity", "issuer", "subject", "spiffe", "san"})
 		if f["key"] == nil {
 			r.parse(c, "a credential is {key: FILE}")
 			continue
 		}
-		key, ok := r.key(f["key"])
+		key, ok := r.credentialKey(p, i, f["key"])
 		if !ok {
 			continue
 		}
@@ -192,8 +216,37 @@ func (r *documentReader) credentials(p *principal, n *yaml.Node) {
 			continue
 		}
 		r.doc.byCredential[cred] = p
+		if s := f["key"].Value; len(p.keys) == 0 && !strings.HasPrefix(s, "-----BEGIN ") {
+			p.keyFile = s
+		}
 		p.keys, p.credentials = append(p.keys, key), append(p.credentials, cred)
+		p.windows[cred] = r.window(c, f)
 	}
+}
+
+// credentialKey reads a principal's key, or takes the one that whoever loads the
+// policy puts in its place.
+func (r *documentReader) credentialKey(p *principal, i int, n *yaml.Node) (attest.PublicKey, bool) {
+	if r.keys == nil {
+		return r.key(n)
+	}
+	return r.keys(r.prefix+p.name, i), r.text(n, "key") != ""
+}
+
+func (r *documentReader) window(n *yaml.Node, f map[string]*yaml.Node) window {
+	var w window
+	for _, x := range []struct {
+		key string
+		at  *time.Time
+	}{{"from", &w.from}, {"until", &w.until}, {"compromisedSince", &w.compromised}} {
+		if f[x.key] != nil {
+			*x.at = r.time(f[x.key], x.key)
+		}
+	}
+	if !w.from.IsZero() && !w.until.IsZero() && !w.from.Before(w.until) {
+		r.parse(n, "from is not before until, so the key would never count")
+	}
+	return w
 }
 
 func (r *documentReader) key(n *yaml.Node) (attest.PublicKey, bool) {
@@ -219,25 +272,65 @@ func (r *documentReader) key(n *yaml.Node) (attest.PublicKey, bool) {
 
 func (r *documentReader) denials(n *yaml.Node) {
 	for _, d := range r.list(n) {
-		f := r.fields(d, "deny", denyKeys, []string{"list", "by", "threshold", "maxAge"})
-		out := &denial{pos: at(d)}
-		if r.need(d, f, "artifacts") {
-			if out.artifacts = r.digests(f["artifacts"], "artifacts"); len(out.artifacts) == 0 {
-				r.parse(f["artifacts"], "deny: no artifacts")
-			}
-		}
-		if r.need(d, f, "reason") {
-			out.reason = r.text(f["reason"], "reason")
-		}
-		if f["acknowledgeAbsence"] != nil {
-			out.acknowledge = r.text(f["acknowledgeAbsence"], "acknowledgeAbsence")
+		f := r.fields(d, "deny", denyKeys, nil)
+		out := &denial{pos: at(d), acknowledge: r.text(f["acknowledgeAbsence"], "acknowledgeAbsence")}
+		if f["list"] != nil {
+			r.denylist(out, d, f)
 		} else {
-			r.parse(d, "deny rests on nothing denied being hidden; say why that is acceptable: acknowledgeAbsence: \"…\"")
+			r.denied(out, d, f)
+		}
+		if out.acknowledge == "" && r.doc.status == nil {
+			r.parse(d, "deny rests on nothing denied being hidden; say who lists what there is (status), or why that is acceptable: acknowledgeAbsence: \"…\"")
 		}
 		r.doc.deny = append(r.doc.deny, out)
+	}
+}
+
+// denied reads digests that the policy itself denies.
+func (r *documentReader) denied(out *denial, n *yaml.Node, f map[string]*yaml.Node) {
+	for _, key := range []string{"by", "threshold", "maxAge"} {
+		if f[key] != nil {
+			r.parse(f[key], "deny: %s is for a list that others sign (list)", key)
+		}
+	}
+	if r.need(n, f, "artifacts") {
+		if out.artifacts = r.digests(f["artifacts"], "artifacts"); len(out.artifacts) == 0 {
+			r.parse(f["artifacts"], "deny: no artifacts")
+		}
+	}
+	if r.need(n, f, "reason") {
+		out.reason = r.text(f["reason"], "reason")
+	}
+}
+
+// denylist reads whose signed list is obeyed.
+func (r *documentReader) denylist(out *denial, n *yaml.Node, f map[string]*yaml.Node) {
+	for _, key := range []string{"artifacts", "reason"} {
+		if f[key] != nil {
+			r.parse(f[key], "deny: %s beside list: the list says what is denied, and why", key)
+		}
+	}
+	if out.list = r.text(f["list"], "list"); out.list != "" && !namePattern.MatchString(out.list) {
+		r.parse(f["list"], "list: letters, digits, - and _, beginning with a letter")
+	}
+	if r.need(n, f, "by") {
+		if out.by = r.texts(f["by"], "by"); len(out.by) == 0 {
+			r.parse(f["by"], "deny: by is empty, so nobody could sign the list")
+		}
+	}
+	if out.threshold = 1; f["threshold"] != nil {
+		out.threshold = int(r.integer(f["threshold"], "threshold", 1, 1000))
+	}
+	if r.need(n, f, "maxAge") {
+		out.maxAge = r.duration(f["maxAge"], "maxAge")
 	}
 }
 
 // defaultCELCost is the cost at which an expression is cut off. The rules of the
 // templates cost under 200; 100,000 units take well under 100 ms here.
 const defaultCELCost = 100_000
+
+// defaultRequirements is how many answers ("does this artifact satisfy this
+// step?") one verdict may need. A chain of 10,000 statements under 100 rules
+// needs some 20,000.
+const defaultRequirements = 1_000_000

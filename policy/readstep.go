@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -11,10 +12,10 @@ import (
 )
 
 var (
-	stepKeys = []string{"predicate", "buildType", "by", "notBy", "kind", "threshold", "about", "optional", "select", "inputs", "basis", "agree",
-		"maxAge", "where", "veto", "vetoBy", "scope", "rules", "acknowledgeAbsence", "like"}
-	laterStepKeys = []string{"covers", "minAge", "rebase", "samePolicy", "carriesOver", "compare", "roles", "contexts", "discharges", "conditions",
-		"preregistered", "formats", "status"}
+	stepKeys = []string{"predicate", "buildType", "by", "notBy", "kind", "threshold", "about", "optional", "roles", "select", "covers", "inputs", "basis", "rebase", "samePolicy",
+		"conditions", "compare", "carriesOver", "before", "agree", "minVersion", "minAge", "maxAge", "where", "veto", "vetoBy", "scope", "rules", "controls",
+		"acknowledgeAbsence", "like"}
+	laterStepKeys = []string{"effectiveFrom", "severity", "mode"}
 )
 
 func (r *documentReader) steps(n *yaml.Node) {
@@ -85,6 +86,7 @@ func (r *documentReader) stepWhat(s *step, n *yaml.Node, f map[string]*yaml.Node
 	if f["about"] != nil {
 		s.about = r.text(f["about"], "about")
 	}
+	s.controls = r.texts(f["controls"], "controls")
 	if f["optional"] != nil {
 		s.optional = r.boolean(f["optional"], "optional")
 		if s.about == "" || s.about == aboutArtifact {
@@ -119,6 +121,7 @@ func (r *documentReader) stepWho(s *step, n *yaml.Node, f map[string]*yaml.Node)
 	if f["threshold"] != nil {
 		s.threshold = int(r.integer(f["threshold"], "threshold", 1, 1000))
 	}
+	r.stepRolesNeeded(s, f)
 	if !r.need(n, f, "select") {
 		return
 	}
@@ -131,9 +134,32 @@ func (r *documentReader) stepWho(s *step, n *yaml.Node, f map[string]*yaml.Node)
 func (r *documentReader) stepFlow(s *step, f map[string]*yaml.Node) {
 	s.basis = r.texts(f["basis"], "basis")
 	s.agree = r.texts(f["agree"], "agree")
-	if f["maxAge"] != nil {
-		s.maxAge = r.duration(f["maxAge"], "maxAge")
+	s.before = r.texts(f["before"], "before")
+	for _, age := range []struct {
+		key string
+		to  *time.Duration
+	}{{"maxAge", &s.maxAge}, {"minAge", &s.minAge}} {
+		if f[age.key] != nil {
+			*age.to = r.duration(f[age.key], age.key)
+		}
 	}
+	if s.maxAge > 0 && s.minAge >= s.maxAge {
+		r.parse(f["minAge"], "minAge is not below maxAge, so nothing would ever count")
+	}
+	s.minVersion = r.version(f["minVersion"])
+	if s.minVersion != nil && s.predicate != predicate.TypeProvenance {
+		r.parse(f["minVersion"], "minVersion: only SLSA provenance states a version (the parameter version)")
+	}
+	if f["covers"] != nil {
+		if s.covers = r.text(f["covers"], "covers"); s.covers != coversAll && s.covers != coversWeights {
+			r.parse(f["covers"], "covers is all or weights")
+		}
+		if s.selects != selectAny {
+			r.parse(f["covers"], "covers goes with select: any: statements about files count together, and none of them is the latest")
+		}
+	}
+	r.stepApproval(s, f)
+	r.stepOthers(s, f)
 	if n := f["inputs"]; n != nil {
 		if n.Kind != yaml.SequenceNode {
 			r.parse(n, "inputs must be a list")
@@ -147,7 +173,7 @@ func (r *documentReader) stepFlow(s *step, f map[string]*yaml.Node) {
 
 func (r *documentReader) line(n *yaml.Node) *line {
 	l := &line{min: 1, max: 1, pos: at(n)}
-	f := r.fields(n, "an input", inputKeys, []string{"policy", "sameAs", "minVersion"})
+	f := r.fields(n, "an input", inputKeys, nil)
 	l.role = r.text(f["role"], "role")
 	l.from = r.texts(f["from"], "from")
 	l.output = r.text(f["output"], "output")
@@ -172,6 +198,11 @@ func (r *documentReader) line(n *yaml.Node) *line {
 		}
 	}
 	l.reason = r.text(f["reason"], "reason")
+	l.policy = r.text(f["policy"], "policy")
+	if l.minVersion = r.version(f["minVersion"]); l.minVersion != nil && len(l.from) == 0 && l.policy == "" {
+		r.parse(f["minVersion"], "minVersion without from or policy: a version is what the evidence of the input says")
+	}
+	l.sameAs = r.stepRoles(f["sameAs"], "sameAs")
 	l.notIn = r.stepRoles(f["notIn"], "notIn")
 	l.sameRun = r.stepRoles(f["sameRun"], "sameRun")
 	if f["min"] != nil {
@@ -180,7 +211,7 @@ func (r *documentReader) line(n *yaml.Node) *line {
 	if l.max = max(1, l.min); f["max"] != nil {
 		l.max = int(r.integer(f["max"], "max", 1, 1<<20))
 	}
-	for _, key := range []string{"from", "pin", "notIn", "sameRun"} {
+	for _, key := range []string{"from", "pin", "notIn", "sameAs", "sameRun"} {
 		if f[key] != nil && f[key].Kind == yaml.SequenceNode && len(f[key].Content) == 0 {
 			r.parse(f[key], "%s is empty: nothing would be asked; leave the key out", key)
 		}
@@ -191,8 +222,8 @@ func (r *documentReader) line(n *yaml.Node) *line {
 	if f["output"] != nil && len(l.from) == 0 {
 		r.parse(f["output"], "output without from: outputs are named by the step that made them")
 	}
-	if len(l.from) == 0 && l.origin == nil && l.pin == nil && !l.accept {
-		r.parse(n, "an input needs one of from, origin, pin or accept: any; a role alone is only a label")
+	if len(l.from) == 0 && l.origin == nil && l.pin == nil && l.policy == "" && !l.accept {
+		r.parse(n, "an input needs one of from, origin, pin, policy or accept: any; a role alone is only a label")
 	}
 	return l
 }
@@ -223,20 +254,25 @@ func (r *documentReader) stepExpressions(s *step, f map[string]*yaml.Node) {
 	for _, n := range r.list(f["rules"]) {
 		rf := r.fields(n, "a rule", ruleKeys, []string{"severity", "effectiveFrom"})
 		ru := &rule{pos: at(n)}
-		if r.need(n, rf, "id") {
-			if ru.id = r.text(rf["id"], "id"); ru.id != "" && !namePattern.MatchString(ru.id) {
-				r.parse(rf["id"], "id: letters, digits, - and _, beginning with a letter")
-			}
-		}
-		if r.need(n, rf, "message") {
-			ru.message = r.text(rf["message"], "message")
-		}
+		r.ruleText(ru, n, rf)
 		if r.need(n, rf, "cel") {
 			ru.cel = r.expression(rf["cel"], "cel", s.predicate)
 		}
-		ru.controls = r.texts(rf["controls"], "controls")
 		s.rules = append(s.rules, ru)
 	}
+}
+
+// ruleText reads what rules and comparisons have alike.
+func (r *documentReader) ruleText(ru *rule, n *yaml.Node, f map[string]*yaml.Node) {
+	if r.need(n, f, "id") {
+		if ru.id = r.text(f["id"], "id"); ru.id != "" && !namePattern.MatchString(ru.id) {
+			r.parse(f["id"], "id: letters, digits, - and _, beginning with a letter")
+		}
+	}
+	if r.need(n, f, "message") {
+		ru.message = r.text(f["message"], "message")
+	}
+	ru.controls = r.texts(f["controls"], "controls")
 }
 
 func (r *documentReader) expression(n *yaml.Node, what, predicateType string) *expression {

@@ -50,6 +50,15 @@ const (
 	partInput      = "input"
 	partRule       = "rule"
 	partDeny       = "deny"
+	partContext    = "context"
+	partStatus     = "status"
+	partRevocation = "revocation"
+	partOther      = "otherPolicy"
+	partSummary    = "summary"
+	partFormats    = "formats"
+	partConditions = "conditions"
+	partCompare    = "compare"
+	partCarry      = "carriesOver"
 )
 
 // A part is one kind of mapping: the keys that the reader knows, and what must
@@ -64,6 +73,13 @@ type part struct {
 // languageParts lists all parts, the whole policy first.
 func languageParts() []part {
 	needs := func(keys ...string) schema { return schema{"required": keys} }
+	hasAny := func(keys ...string) schema {
+		var alternatives []schema
+		for _, k := range keys {
+			alternatives = append(alternatives, needs(k))
+		}
+		return schema{"anyOf": alternatives}
+	}
 	return []part{
 		{partPolicy, "What a model's chain of signed records must show.", policyKeys, needs("apiVersion", "kind", "metadata", "artifact", "principals", "steps")},
 		{partMetadata, "The policy's name, version and end.", metadataKeys, needs("name", "version", "expires")},
@@ -75,15 +91,30 @@ func languageParts() []part {
 			"if": schema{"not": needs("like")},
 			"then": schema{
 				"required":          []string{"predicate", "by", "select"},
-				"dependentRequired": schema{"vetoBy": []string{"veto"}, "scope": []string{"veto"}},
+				"dependentRequired": schema{"vetoBy": []string{"veto"}, "scope": []string{"veto"}, "rebase": []string{"basis"}},
+				"dependentSchemas":  schema{"covers": schema{"properties": schema{"select": schema{"const": string(selectAny)}}}},
 			},
 		}},
 		{partInput, "A line that claims inputs of one role. All of its conditions must hold.", inputKeys, schema{
-			"anyOf":             []schema{needs("from"), needs("origin"), needs("pin"), needs("accept")},
+			"anyOf":             []schema{needs("from"), needs("origin"), needs("pin"), needs("policy"), needs("accept")},
 			"dependentRequired": schema{"output": []string{"from"}, "sameRun": []string{"from"}, "accept": []string{"reason"}},
+			"dependentSchemas":  schema{"minVersion": schema{"anyOf": []schema{needs("from"), needs("policy")}}},
 		}},
 		{partRule, "An expression that every selected record must satisfy.", ruleKeys, needs("id", "cel", "message")},
-		{partDeny, "Artifacts that must not occur anywhere in the ancestry, as a whole or as a file.", denyKeys, needs(denyKeys...)},
+		{partDeny, "Artifacts that must not occur anywhere in the ancestry, as a whole or as a file.", denyKeys, schema{
+			"if":   needs("list"),
+			"then": schema{"required": []string{"by", "maxAge"}, "not": hasAny("artifacts", "reason")},
+			"else": schema{"required": []string{"artifacts", "reason"}, "not": hasAny("by", "threshold", "maxAge")},
+		}},
+		{partContext, "An environment that the policy can be asked about.", contextKeys, needs("require")},
+		{partStatus, "Who lists what there is.", statusKeys, needs("by")},
+		{partRevocation, "Who may withdraw what.", revocationKeys, needs("by")},
+		{partOther, "A policy that judges inputs in the place of this one.", otherKeys, schema{"required": []string{"digest"}, "anyOf": []schema{needs("file"), needs("vsa")}}},
+		{partSummary, "Whose verification summary may stand in for evidence.", summaryKeys, needs("by", "verifier", "resource", "maxAge")},
+		{partFormats, "What files the judged artifact may consist of.", formatKeys, needs("weights")},
+		{partConditions, "How the conditions of an approval are met.", conditionKeys, needs("dischargedBy")},
+		{partCompare, "An expression over two pieces of evidence.", compareKeys, needs("id", "with", "cel", "message")},
+		{partCarry, "A step over which evidence about the parent carries.", carryKeys, needs("step")},
 	}
 }
 
@@ -134,9 +165,17 @@ func name() schema { return schema{"type": "string", "pattern": namePattern.Stri
 
 func duration() schema { return schema{"type": "string", "pattern": durationPattern.String()} }
 
-// expiry is a time as time.RFC3339 reads it, in UTC; format is an annotation,
+// versionText is what parseVersion reads; quotes keep 2.10 from being a number.
+func versionText() schema { return schema{"type": "string", "pattern": versionPattern.String()} }
+
+// countsByRole are numbers by role.
+func countsByRole() schema {
+	return schema{"type": "object", "minProperties": 1, "patternProperties": schema{namePattern.String(): number(1, 1000)()}, "additionalProperties": false}
+}
+
+// instant is a time as time.RFC3339 reads it, in UTC; format is an annotation,
 // so the pattern is what editors check.
-func expiry() schema {
+func instant() schema {
 	return schema{"type": "string", "format": "date-time", "pattern": `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?Z$`}
 }
 
@@ -145,9 +184,9 @@ func digestText() schema {
 	return schema{"type": "string", "pattern": `^(sha256:[0-9a-f]{64}|gitCommit:([0-9a-f]{40}|[0-9a-f]{64}))$`}
 }
 
-func reference(part string) schema { return schema{"$ref": "#/$defs/" + part} }
+func refTo(part string) schema { return schema{"$ref": "#/$defs/" + part} }
 
-func one(part string) func() schema { return func() schema { return reference(part) } }
+func one(part string) func() schema { return func() schema { return refTo(part) } }
 
 // oneOrMore allows one value or a list, as the reader does for most lists.
 func oneOrMore(item func() schema, least int) func() schema {
@@ -163,7 +202,7 @@ func listOf(item func() schema, least int) func() schema {
 // named is a mapping whose keys are the author's own names.
 func named(part string, least int) func() schema {
 	return func() schema {
-		return schema{"type": "object", "minProperties": least, "patternProperties": schema{namePattern.String(): reference(part)}, "additionalProperties": false}
+		return schema{"type": "object", "minProperties": least, "patternProperties": schema{namePattern.String(): refTo(part)}, "additionalProperties": false}
 	}
 }
 

@@ -8,8 +8,11 @@ import (
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 )
 
-// rootType is the name of the type of the variable `predicate`.
-const rootType = "predicate.Root"
+// The names of the types of the variables `predicate` and `other`.
+const (
+	rootType  = "predicate.Root"
+	otherType = "other.Root"
+)
 
 // tableTypes shows a predicate type's field table to CEL's type checker, so that
 // a misspelt field or a comparison of text with a number does not load.
@@ -22,14 +25,23 @@ type tableTypes struct {
 	fields map[string]map[string]*types.Type
 }
 
-func newTableTypes(table []predicate.Field) (*tableTypes, error) {
+func newTableTypes() (*tableTypes, error) {
 	base, err := types.NewRegistry()
 	if err != nil {
 		return nil, err
 	}
-	t := &tableTypes{Registry: base, fields: map[string]map[string]*types.Type{}}
-	t.add(rootType, table)
-	return t, nil
+	return &tableTypes{Registry: base, fields: map[string]map[string]*types.Type{}}, nil
+}
+
+// variable returns the type of a variable that holds a predicate: of the given
+// name if the predicate's type has a table, and otherwise a map of anything.
+func (t *tableTypes) variable(name, predicateType string) *types.Type {
+	table, ok := predicate.Table(predicateType)
+	if !ok {
+		return cel.MapType(cel.StringType, cel.DynType)
+	}
+	t.add(name, table)
+	return cel.ObjectType(name)
 }
 
 func (t *tableTypes) add(name string, table []predicate.Field) {

@@ -68,13 +68,31 @@ type Verdict struct {
 	Policy       PolicyRef        `json:"policy"`
 	At           time.Time        `json:"at"`
 	Known        time.Time        `json:"known"`
+	Context      string           `json:"context,omitempty"`
+	Status       *StatusRef       `json:"status,omitempty"`
 	Requirements []Requirement    `json:"requirements"`
 	Evidence     []Item           `json:"evidence"`
 	Lineage      []Edge           `json:"lineage"`
 	Frontier     []Frontier       `json:"frontier"`
 	Gaps         []GapRef         `json:"gaps"`
 	Acknowledged []Acknowledgment `json:"acknowledged"`
-	NotProven    []string         `json:"notProven"`
+	// Withdrawn is evidence that did not count because somebody withdrew it, or its
+	// key.
+	Withdrawn []Reason `json:"withdrawn,omitempty"`
+	NotProven []string `json:"notProven"`
+	// Marks are the sequence numbers that a verifier should remember.
+	Marks []Mark `json:"-"`
+}
+
+// StatusRef is the status that governed.
+type StatusRef struct {
+	Sequence   int64         `json:"sequence"`
+	Payload    attest.Digest `json:"payload"`
+	Principal  string        `json:"principal"`
+	Issued     time.Time     `json:"issued"`
+	ValidUntil time.Time     `json:"validUntil"`
+	// Fresh is true if what it does not list is known not to be there.
+	Fresh bool `json:"fresh"`
 }
 
 // JSON returns the verdict's one JSON form, with a final line feed.
@@ -94,10 +112,19 @@ type PolicyRef struct {
 	Expires time.Time     `json:"expires"`
 }
 
+// The steps of requirements that are no step of the policy.
+const (
+	StepPolicy     = "policy"
+	StepStatus     = "status"
+	StepRevocation = "revocation"
+	StepDeny       = "deny"
+	StepFormats    = "formats"
+)
+
 // A Requirement is one thing the policy asked of one artifact, and the answer.
 type Requirement struct {
-	// Step is the policy's step; "deny" for the deny list, "policy" for the
-	// policy's own validity.
+	// Step is the policy's step, or one of the Step… constants for what stands beside
+	// the steps. What another policy asked begins with that policy's name and a slash.
 	Step     string        `json:"step"`
 	Artifact attest.Digest `json:"artifact"`
 	Status   Status        `json:"status"`
@@ -105,7 +132,9 @@ type Requirement struct {
 	Threshold int      `json:"threshold,omitempty"`
 	By        []string `json:"by,omitempty"`
 	Kind      string   `json:"kind,omitempty"`
+	Roles     string   `json:"roles,omitempty"`
 	Select    string   `json:"select,omitempty"`
+	Controls  []string `json:"controls,omitempty"`
 	// Selected is the evidence that the step selected, by ID.
 	Selected []Counted `json:"selected,omitempty"`
 	// Rules are the answers of the step's rules over all selected evidence.
@@ -187,13 +216,22 @@ type Edge struct {
 type Frontier struct {
 	Artifact attest.Digest `json:"artifact"`
 	Role     string        `json:"role"`
-	// How the policy accepted it: "pinned", "origin" or "accepted".
+	// How the policy accepted it: one of the Frontier… constants.
 	How string `json:"how"`
-	// Detail is the origin claimed or the reason the policy gives.
+	// Detail is the origin claimed, the reason the policy gives, or who summed up.
 	Detail string `json:"detail,omitempty"`
 	// Observed is false where the signer named the input without hashing it.
 	Observed bool `json:"observed"`
 }
+
+// How a policy can accept that the evidence of an input ends.
+const (
+	FrontierPinned   = "pinned"   // by its digest
+	FrontierOrigin   = "origin"   // by the place that the signer names
+	FrontierAccepted = "accepted" // whatever it is, with a reason
+	FrontierSigned   = "signed"   // by the word of who made it, whose record names no inputs
+	FrontierSummary  = "summary"  // by somebody's verification summary
+)
 
 // A GapRef is a gap of the chain, as the verdict shows it.
 type GapRef struct {

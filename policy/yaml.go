@@ -300,7 +300,7 @@ func (r *reader) digests(n *yaml.Node, what string) []attest.Digest {
 func didYouMean(got string, known []string) string {
 	best, least := "", 3
 	for _, k := range known {
-		if d := distance(got, k); d < least {
+		if d := distance(got, k); d > 0 && d < least {
 			best, least = k, d
 		}
 	}

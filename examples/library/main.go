@@ -241,7 +241,7 @@ func (p *project) look(ctx context.Context, model attest.Digest) (*policy.Policy
 }
 
 // times asks about now. Every part of one question gets the same answer.
-func (p *project) times() policy.Times {
+func (p *project) times() policy.Question {
 	now := p.now().UTC()
-	return policy.Times{At: now, Known: now}
+	return policy.Question{At: now, Known: now}
 }

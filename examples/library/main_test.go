@@ -48,7 +48,7 @@ func TestLibraryPipelineAges(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := p.now().AddDate(1, 0, 0)
-	if got := pol.Evaluate(chain, policy.Times{At: later, Known: later}).Outcome; got != policy.Deny {
+	if got := pol.Evaluate(chain, policy.Question{At: later, Known: later}).Outcome; got != policy.Deny {
 		t.Errorf("a year on the verdict is %s, want DENY", got)
 	}
 }

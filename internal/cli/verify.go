@@ -138,7 +138,7 @@ type found struct {
 	repo   *oci.Repository
 	ref    attest.Reference // with the digest
 	chain  verify.Chain
-	times  policy.Times
+	times  policy.Question
 	notes  []string
 }
 
@@ -149,7 +149,7 @@ type inquiry struct {
 	policy  *policy.Policy
 	repo    *oci.Repository
 	sources []verify.Source
-	times   policy.Times
+	times   policy.Question
 	notes   []string
 	index   attest.Digest      // zero: the reference is to an artifact
 	targets []attest.Reference // with digests, at least one
@@ -226,20 +226,20 @@ func (in *inquiry) look(ctx context.Context, ref attest.Reference) (*found, erro
 
 // times reads --at and --known. The clock is read once, so that no two checks
 // disagree about the time.
-func (a *app) times(q question) (policy.Times, []string, error) {
-	var t policy.Times
+func (a *app) times(q question) (policy.Question, []string, error) {
+	var t policy.Question
 	var notes []string
 	var err error
 	if q.at == "" {
 		t.At = a.Now().UTC().Truncate(time.Second)
 		notes = append(notes, "--at was not given: the clock was read once, at the start")
 	} else if t.At, err = parseTime("--at", q.at); err != nil {
-		return policy.Times{}, nil, err
+		return policy.Question{}, nil, err
 	}
 	t.Known = t.At
 	if q.known != "" {
 		if t.Known, err = parseTime("--known", q.known); err != nil {
-			return policy.Times{}, nil, err
+			return policy.Question{}, nil, err
 		}
 	}
 	return t, notes, nil

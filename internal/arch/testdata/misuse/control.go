@@ -16,6 +16,6 @@ func main() {
 	var p policy.Policy
 	chain, err := verify.Walk(context.Background(), attest.SHA256(nil), nil, p.Scope())
 	if err == nil {
-		p.Evaluate(chain, policy.Times{})
+		p.Evaluate(chain, policy.Question{})
 	}
 }

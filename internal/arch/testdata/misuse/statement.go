@@ -9,5 +9,5 @@ import (
 
 func main() {
 	var st attest.Statement // read from a file, checked by nobody
-	new(policy.Policy).Evaluate(st, policy.Times{})
+	new(policy.Policy).Evaluate(st, policy.Question{})
 }

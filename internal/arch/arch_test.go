@@ -100,10 +100,10 @@ func within(path, pkg string) bool { return path == pkg || strings.HasPrefix(pat
 // layers are the module's packages from the lowest up. A package may import its
 // own layer and those below.
 var layers = [...][]string{
-	{"internal/strictjson", "internal/filelock", "internal/filehash", "internal/modelpack", "attest"},
+	{"internal/strictjson", "internal/filelock", "internal/filehash", "internal/modelpack", "internal/modelformat", "attest"},
 	{"verify", "attest/oci", "attest/step"},
 	{"policy"},
-	{"internal/report", "internal/gate"},
+	{"internal/report", "internal/gate", "internal/state", "internal/rehearse", "internal/templates"},
 	{"internal/cli"},
 	{"cmd"},
 }

@@ -15,7 +15,7 @@ import (
 // example loads the example's policy with keys that are the same every time.
 func example(t *testing.T) *policy.Policy {
 	t.Helper()
-	src, err := os.ReadFile("../../examples/credit/policy.yaml")
+	src, err := os.ReadFile("../../policy/testdata/credit.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,7 +129,7 @@ func (t *tree) note(e policy.Edge) string {
 		return made
 	}
 	for _, f := range t.v.Frontier {
-		if f.Artifact == e.Input && f.Role == e.Role {
+		if f.Artifact == e.Input && (f.Role == e.Role || f.How == policy.FrontierSummary) {
 			return frontier(f)
 		}
 	}
@@ -156,10 +157,16 @@ func (p *printer) taken(v *policy.Verdict, o Options) {
 			p.wrap("  - ", 4, plain, clean(a))
 		}
 	}
+	if len(v.Withdrawn) > 0 {
+		p.section("What was withdrawn, and did not count")
+		for _, w := range v.Withdrawn {
+			p.wrap("  - ", 4, plain, clean(shorten(w.About)+": "+w.Why))
+		}
+	}
 	if len(v.Frontier) > 0 {
 		p.section("Where the evidence ends")
 		for _, f := range v.Frontier {
-			p.wrap("  - ", 4, plain, fmt.Sprintf("%s %s  %s", clean(f.Role), f.Artifact.Short(), frontier(f)))
+			p.wrap("  - ", 4, plain, fmt.Sprintf("%s %s  %s", clean(cmp.Or(f.Role, "input")), f.Artifact.Short(), frontier(f)))
 		}
 	}
 	if len(v.Gaps) > 0 {

@@ -15,6 +15,8 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -37,6 +39,10 @@ type Options struct {
 	Width int // columns; 0 means 110
 	// Reference is how the caller named the artifact; a label, shown as such.
 	Reference string
+	// Repository and Policy are what remedies name in the place of REPO and POLICY;
+	// empty leaves the words.
+	Repository string
+	Policy     string
 	// Notes are the caller's remarks on how the question was asked.
 	Notes []string
 	// Unseen says, for people, why things could not be looked at.
@@ -46,6 +52,7 @@ type Options struct {
 // Text writes the verdict for people. The error is the writer's.
 func Text(w io.Writer, v *policy.Verdict, o Options) error {
 	p := newPrinter(o)
+	p.know(v)
 	p.head(v, o)
 	p.reasons(v)
 	p.steps(v)
@@ -70,10 +77,52 @@ type printer struct {
 	b     strings.Builder
 	color bool
 	width int
+
+	repository, policy string // what remedies name
+	statements         map[string]bool
+}
+
+// know notes which digests are those of statements, to tell them from artifacts'.
+func (p *printer) know(v *policy.Verdict) {
+	p.statements = map[string]bool{}
+	for _, e := range v.Evidence {
+		p.statements[e.Payload.String()] = true
+	}
+}
+
+// named shows what a reason is about.
+func (p *printer) named(about string) string {
+	if p.statements[about] {
+		return "statement " + shorten(about)
+	}
+	return shorten(about)
+}
+
+// remedy puts the caller's repository and policy in the place of the words that
+// stand for them.
+func (p *printer) remedy(next string) string {
+	words := strings.Split(next, " ")
+	for i, w := range words {
+		switch {
+		case w == policy.RemedyPolicy && p.policy != "":
+			words[i] = p.policy
+		case p.repository == "":
+		case w == policy.RemedyRepository:
+			words[i] = p.repository
+		default:
+			for _, mark := range []string{"@", ":TAG"} { // REPO@…, ROLE=REPO@…, to=REPO:TAG
+				before, after, ok := strings.Cut(w, policy.RemedyRepository+mark)
+				if ok && (before == "" || strings.HasSuffix(before, "=")) {
+					words[i] = before + p.repository + mark + after
+				}
+			}
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 func newPrinter(o Options) *printer {
-	p := &printer{color: o.Color, width: o.Width}
+	p := &printer{color: o.Color, width: o.Width, repository: o.Repository, policy: o.Policy}
 	if p.width == 0 {
 		p.width = defaultWidth
 	}
@@ -197,6 +246,16 @@ func (p *printer) head(v *policy.Verdict, o Options) {
 	}
 	p.line("  policy    %s version %d, %s", clean(v.Policy.Name), v.Policy.Version, v.Policy.Digest)
 	p.line("  judged    at %s; the policy holds until %s", when(v.At), when(v.Policy.Expires))
+	if v.Context != "" {
+		p.line("  context   %s", clean(v.Context))
+	}
+	if s := v.Status; s != nil {
+		fresh := "fresh until " + when(s.ValidUntil)
+		if !s.Fresh {
+			fresh = "proves nothing now"
+		}
+		p.line("  status    number %d by %s, %s: %s", s.Sequence, clean(s.Principal), when(s.Issued), fresh)
+	}
 	if !v.Known.Equal(v.At) {
 		p.line("  known     what was seen by %s", when(v.Known))
 	}
@@ -232,15 +291,41 @@ func (p *printer) reasons(v *policy.Verdict) {
 		return
 	}
 	// Causes before what only follows from them.
+	folded := openForStatus(v)
 	for _, derived := range []bool{false, true} {
 		for _, want := range []policy.Status{policy.Fail, policy.Unknown} {
 			for _, r := range v.Requirements {
-				if r.Status == want && follows(r) == derived {
+				if r.Status == want && follows(r) == derived && !folded[r.Step] {
 					p.requirement(r)
 				}
 			}
 		}
 	}
+	if len(folded) > 0 {
+		steps := slices.Sorted(maps.Keys(folded))
+		p.wrap("  "+p.mark(policy.Unknown)+" ", 4, plain, clean(strings.Join(steps, ", "))+": open, because no fresh status proves that nothing was removed")
+	}
+}
+
+// openForStatus returns the steps that are unknown only because the status is:
+// where everything could be looked at, that is all of them. Their reasons, one for
+// each thing that may have been removed, would bury the one that matters.
+func openForStatus(v *policy.Verdict) map[string]bool {
+	open := map[string]bool{}
+	i := slices.IndexFunc(v.Requirements, func(r policy.Requirement) bool { return r.Step == policy.StepStatus })
+	if i < 0 || v.Requirements[i].Status == policy.Pass || len(v.Gaps) > 0 {
+		return open
+	}
+	for _, r := range v.Requirements {
+		if r.Step == policy.StepStatus || r.Status == policy.Pass {
+			continue
+		}
+		if only, seen := open[r.Step]; !seen || only {
+			open[r.Step] = r.Status == policy.Unknown
+		}
+	}
+	maps.DeleteFunc(open, func(_ string, only bool) bool { return !only })
+	return open
 }
 
 // follows reports whether every reason of a requirement points to another one.
@@ -270,7 +355,7 @@ func (p *printer) requirement(r policy.Requirement) {
 	for _, reason := range r.Reasons {
 		text := reason.Why
 		if reason.About != "" && reason.About != r.Artifact.String() {
-			text = shorten(reason.About) + ": " + text
+			text = p.named(reason.About) + ": " + text
 		}
 		if once(string(reason.Code) + " " + text) {
 			p.wrap("      "+p.paint(yellow, string(reason.Code))+" ", 6, plain, clean(text))
@@ -281,7 +366,11 @@ func (p *printer) requirement(r policy.Requirement) {
 			}
 		}
 		if reason.Next != "" && once("→ "+reason.Next) {
-			p.wrap("      → ", 8, plain, clean(reason.Next))
+			if next := clean(p.remedy(reason.Next)); strings.HasPrefix(next, "pedigree ") {
+				p.line("      → %s", next) // a command stays on one line, so that it can be copied
+			} else {
+				p.wrap("      → ", 8, plain, next)
+			}
 		}
 	}
 }

@@ -113,6 +113,9 @@ func required(r policy.Requirement) string {
 	if r.Kind != "" {
 		s += " (" + clean(r.Kind) + ")"
 	}
+	if r.Roles != "" {
+		s += " as " + clean(r.Roles)
+	}
 	return s
 }
 
@@ -159,15 +162,31 @@ func ruleText(r policy.RuleResult) string {
 }
 
 // label shortens predicate.slices["sex"].gaps["parity"].value to the names that
-// tell one such expression from another: sex parity.
+// tell one such expression from another: sex parity. A field other than the value
+// stays, and so does whose it is: accuracy n, other accuracy.
 func label(expression string) string {
+	short := strings.TrimPrefix(expression, "predicate.")
 	parts := strings.Split(expression, `"`)
-	if len(parts) < 3 {
-		return strings.TrimPrefix(expression, "predicate.")
+	if len(parts) < 3 || len(parts)%2 == 0 {
+		return short
 	}
 	var names []string
+	if strings.HasPrefix(expression, "other.") {
+		names = append(names, "other")
+	} else if short == expression {
+		return short // a function of it, say
+	}
 	for i := 1; i < len(parts); i += 2 {
+		if i > 1 && (!strings.HasPrefix(parts[i-1], "]") || strings.ContainsAny(parts[i-1], " ()")) {
+			return short // more than one place
+		}
 		names = append(names, parts[i])
+	}
+	switch field, ok := strings.CutPrefix(parts[len(parts)-1], "]"); {
+	case !ok || field != "" && field[0] != '.' || strings.ContainsAny(field, " ()"):
+		return short
+	case field != "" && field != ".value":
+		names = append(names, field[1:])
 	}
 	return strings.Join(names, " ")
 }

@@ -20,10 +20,10 @@ registry=${REGISTRY:-ocidir://registry}
 # The keys of an example are not worth a passphrase. Yours are.
 export PEDIGREE_PASSWORD=
 
-# Who there is: three machines and three people, each with a key of their own. In
+# Who there is: four machines and four people, each with a key of their own. In
 # earnest nobody has all of them in one folder.
 mkdir -p keys
-for who in data trainer evaluator alice bob carol; do
+for who in data trainer evaluator registrar alice bob carol dora; do
 	pedigree -q key generate --out "keys/$who" >/dev/null
 done
 # Every policy has an end; this copy is good until the end of next year.
@@ -78,5 +78,9 @@ done
 for who in alice bob; do
 	pedigree approve "$registry:int8" --policy policy.yaml --key "keys/$who.key" --yes
 done
+
+# The registrar lists what there is, so that nothing of it can be removed unnoticed.
+# In earnest it does so by itself, every few hours.
+pedigree status publish "$registry:int8" --policy policy.yaml --key keys/registrar.key --valid-for 24h
 
 pedigree verify "$registry:int8" --policy policy.yaml

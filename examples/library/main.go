@@ -1,11 +1,12 @@
 // Command library runs a short pipeline with Pedigree's packages as a library:
-// it trains a model, signs what was done, approves it, and asks the policy. The
-// same as examples/credit/pipeline.sh, without the command line.
+// it splits data, trains a model, signs what was done, approves it, and asks the
+// policy. The same as examples/credit/pipeline.sh, without the command line.
 //
 //	go run ./examples/library DIR
 //
 // It prints the verdict, and ends with 0 only if that is ALLOW. What a program of
-// yours would take from here are the functions: push, sign, approve and judge.
+// yours would take from here are the functions: push, sign, record, approve,
+// publish and look.
 package main
 
 import (
@@ -63,15 +64,22 @@ func run(ctx context.Context, dir string, now func() time.Time) (*policy.Verdict
 	if err != nil {
 		return nil, err
 	}
-	model, err := p.train(ctx)
+	train, test, err := p.prepare(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("preparing: %w", err)
+	}
+	model, err := p.train(ctx, train)
 	if err != nil {
 		return nil, fmt.Errorf("training: %w", err)
 	}
-	if err := p.evaluate(ctx, model); err != nil {
+	if err := p.evaluate(ctx, model, test); err != nil {
 		return nil, fmt.Errorf("evaluating: %w", err)
 	}
 	if err := p.approve(ctx, model); err != nil {
 		return nil, fmt.Errorf("approving: %w", err)
+	}
+	if err := p.publish(ctx, model); err != nil {
+		return nil, fmt.Errorf("publishing the status: %w", err)
 	}
 	pol, chain, err := p.look(ctx, model)
 	if err != nil {
@@ -92,7 +100,7 @@ func newProject(dir string, now func() time.Time) (*project, error) {
 		return nil, err
 	}
 	p := &project{dir: dir, repo: repo, keys: map[string]*attest.KeySigner{}, now: now}
-	for _, who := range []string{"trainer", "evaluator", "alice"} {
+	for _, who := range []string{"data", "trainer", "evaluator", "alice", "registrar"} {
 		if p.keys[who], err = attest.GenerateKey(attest.P256); err != nil {
 			return nil, err
 		}
@@ -137,52 +145,73 @@ func (p *project) sign(ctx context.Context, who string, about attest.Digest, pre
 	return err
 }
 
-// train makes the model and says what it was made of.
-func (p *project) train(ctx context.Context) (attest.Digest, error) {
+// record says what a run consumed and produced, and signs that about each of its
+// outputs.
+func (p *project) record(ctx context.Context, who string, run predicate.ProvenanceInput) error {
+	run.Builder, run.Finished = "https://acme.example/"+who, p.now()
+	run.InvocationID = "example-" + run.Step
+	provenance, err := predicate.NewProvenance(run)
+	if err != nil {
+		return err
+	}
+	for _, out := range run.Outputs {
+		if err := p.sign(ctx, who, out.Digest, predicate.TypeProvenance, provenance); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare splits the data and says what it split. It returns both parts.
+func (p *project) prepare(ctx context.Context) (train, test attest.Digest, err error) {
 	started := p.now()
 	for _, step := range [][]string{
 		{"ingest", "--in", "-", "--out", p.path("data")},
 		{"split", "--in", p.path("data"), "--train", p.path("train"), "--test", p.path("test")},
-		{"train", "--data", p.path("train"), "--out", p.path("model")},
 	} {
 		if err := p.work(step...); err != nil {
-			return attest.Digest{}, err
+			return train, test, err
 		}
 	}
-	data, err := p.push(ctx, "train", "dataset")
-	if err != nil {
+	if train, err = p.push(ctx, "train", "dataset"); err != nil {
+		return train, test, err
+	}
+	if test, err = p.push(ctx, "test", "dataset"); err != nil {
+		return train, test, err
+	}
+	return train, test, p.record(ctx, "data", predicate.ProvenanceInput{
+		Step:    "prepare",
+		Inputs:  []predicate.Input{{Role: "raw-data", Name: "german-credit.csv", Digest: attest.SHA256(credit.Data()), Observed: true}},
+		Outputs: []predicate.Output{{Name: "train", Digest: train}, {Name: "test", Digest: test}},
+		Started: started,
+	})
+}
+
+// train makes the model and says what it was made of.
+func (p *project) train(ctx context.Context, data attest.Digest) (attest.Digest, error) {
+	started := p.now()
+	if err := p.work("train", "--data", p.path("train"), "--out", p.path("model")); err != nil {
 		return attest.Digest{}, err
 	}
 	model, err := p.push(ctx, "model", "model")
 	if err != nil {
 		return attest.Digest{}, err
 	}
-	provenance, err := predicate.NewProvenance(predicate.ProvenanceInput{
-		Step:         "train",
-		Inputs:       []predicate.Input{{Role: "training-data", Name: "train", Digest: data, Observed: true}},
-		Outputs:      []predicate.Output{{Name: "model", Digest: model}},
-		Builder:      "https://acme.example/trainer",
-		InvocationID: "example-1",
-		Started:      started,
-		Finished:     p.now(),
+	return model, p.record(ctx, "trainer", predicate.ProvenanceInput{
+		Step:    "train",
+		Inputs:  []predicate.Input{{Role: "training-data", Name: "train", Digest: data, Observed: true}},
+		Outputs: []predicate.Output{{Name: "model", Digest: model}},
+		Started: started,
 	})
-	if err != nil {
-		return attest.Digest{}, err
-	}
-	return model, p.sign(ctx, "trainer", model, predicate.TypeProvenance, provenance)
 }
 
 // evaluate measures the model. The program that measures writes the predicate;
 // what it consumed is filled in by the one who stood beside it.
-func (p *project) evaluate(ctx context.Context, model attest.Digest) error {
+func (p *project) evaluate(ctx context.Context, model, data attest.Digest) error {
 	if err := p.work("evaluate", "--model", p.path("model"), "--data", p.path("test"), "--kind", "quality", "--out", p.path("quality.json")); err != nil {
 		return err
 	}
 	measured, err := os.ReadFile(p.path("quality.json"))
-	if err != nil {
-		return err
-	}
-	data, err := p.push(ctx, "test", "dataset")
 	if err != nil {
 		return err
 	}
@@ -221,6 +250,29 @@ func (p *project) approve(ctx context.Context, model attest.Digest) error {
 		return err
 	}
 	return p.sign(ctx, "alice", model, predicate.TypeApproval, encoded)
+}
+
+// publish lists all evidence behind the model and signs the list: from now on, for a
+// day, nothing of it can be removed unnoticed. A real program takes the next
+// sequence number, and sees that nothing of the last list is gone.
+func (p *project) publish(ctx context.Context, model attest.Digest) error {
+	pol, chain, err := p.look(ctx, model)
+	if err != nil {
+		return err
+	}
+	artifacts, err := policy.Listing(chain)
+	if err != nil {
+		return err
+	}
+	now := p.now().UTC().Truncate(time.Second)
+	encoded, err := predicate.Encode(predicate.TypeStatus, predicate.Status{
+		Sequence: 1, IssuedAt: now, ValidUntil: now.Add(24 * time.Hour), Artifacts: artifacts,
+		Policy: &predicate.ApprovalPolicy{Name: pol.Name(), Version: int64(pol.Version()), Digest: predicate.DigestSet{Digest: pol.Digest()}},
+	})
+	if err != nil {
+		return err
+	}
+	return p.sign(ctx, "registrar", model, predicate.TypeStatus, encoded)
 }
 
 // look loads the policy and walks the chain behind the model. The policy says

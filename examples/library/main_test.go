@@ -17,7 +17,7 @@ func TestLibraryPipeline(t *testing.T) {
 		b, _ := verdict.JSON()
 		t.Fatalf("the verdict is %s, want ALLOW\n%s", verdict.Outcome, b)
 	}
-	if len(verdict.Requirements) < 3 || len(verdict.Evidence) != 3 {
+	if len(verdict.Requirements) < 3 || len(verdict.Evidence) != 6 {
 		t.Errorf("%d requirements and %d pieces of evidence: the verdict rests on too little", len(verdict.Requirements), len(verdict.Evidence))
 	}
 }
@@ -30,14 +30,18 @@ func TestLibraryPipelineAges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, err := p.train(ctx)
+	train, test, err := p.prepare(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := p.train(ctx, train)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := p.approve(ctx, model); err == nil {
 		t.Error("a model that nobody evaluated was approved")
 	}
-	if err := p.evaluate(ctx, model); err != nil {
+	if err := p.evaluate(ctx, model, test); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.approve(ctx, model); err != nil {

@@ -22,10 +22,11 @@ import (
 // approveFlags are what the approver says.
 type approveFlags struct {
 	question
-	step, key, comment string
-	environments       []string
-	validFor           time.Duration
-	reject, yes        bool
+	step, role, key, comment string
+	environments             []string
+	conditions, discharges   []string
+	validFor                 time.Duration
+	reject, yes              bool
 }
 
 func (a *app) approveCommand() *cobra.Command {
@@ -44,9 +45,13 @@ pass without the approval is not approved; rejecting always works.`,
 		}),
 	}
 	f.flags(c)
+	f.askedFlags(c)
 	fl := c.Flags()
 	fl.StringVar(&f.step, "step", "", "the policy's approval step (default: its only one)")
+	fl.StringVar(&f.role, "role", "", "the role in which you decide, where the policy asks for several")
 	fl.StringVar(&f.key, "key", "", "the private key to sign with")
+	fl.StringArrayVar(&f.conditions, "condition", nil, "approve on a condition: `ID=TEXT[@DUE]`, due as 2026-12-01T00:00:00Z (repeatable)")
+	fl.StringArrayVar(&f.discharges, "discharge", nil, "a condition of another approval is met: `PAYLOAD=ID`, the approval's payload and the condition (repeatable)")
 	fl.StringArrayVar(&f.environments, "scope-environment", []string{"prod"}, "an environment that the approval is for (repeatable)")
 	fl.DurationVar(&f.validFor, "valid-for", 0, "how long the approval holds, as 720h (default: as long as the policy allows)")
 	fl.StringVar(&f.comment, "comment", "", "a remark, published with the approval")
@@ -57,11 +62,15 @@ pass without the approval is not approved; rejecting always works.`,
 }
 
 func (a *app) approve(ctx context.Context, f approveFlags) error {
-	if _, ok := terminal(a.Stdin); !ok && !f.yes {
-		return &attest.Refusal{Code: attest.CodeUsage, About: "--yes", Why: "there is no terminal to ask on", Next: "say --yes, if the evidence was looked at"}
+	if err := a.canAsk(f.yes, "say --yes, if the evidence was looked at"); err != nil {
+		return err
 	}
 	if f.validFor < 0 {
 		return usage("--valid-for is negative")
+	}
+	terms, err := f.terms()
+	if err != nil {
+		return err
 	}
 	key, err := a.loadKey(f.key)
 	if err != nil {
@@ -74,6 +83,11 @@ func (a *app) approve(ctx context.Context, f approveFlags) error {
 	if !in.index.IsZero() {
 		return &attest.Refusal{Code: attest.CodeRegManifest, About: in.index.String(), Why: "an index of several artifacts; an approval is of one", Next: "approve each of its manifests by digest"}
 	}
+	if err := in.inspect(ctx, f.dir); err != nil {
+		return err
+	}
+	// The key may have signed nothing yet, and have been revoked all the same.
+	in.also = []attest.Digest{verify.KeyCredential(key.Public()).Standin()}
 	found, err := in.look(ctx, in.targets[0])
 	if err != nil {
 		return err
@@ -87,20 +101,25 @@ func (a *app) approve(ctx context.Context, f approveFlags) error {
 	// The time is now, and approve has no flag to say otherwise.
 	o.Notes = slices.DeleteFunc(o.Notes, func(n string) bool { return strings.HasPrefix(n, "--at") })
 	o.Notes = append(o.Notes, "the approval would be for: "+strings.Join(f.environments, ", "))
+	o.Notes = append(o.Notes, terms.notes(f.role)...)
 	if err := report.Prospect(a.Stderr, prospect, o); err != nil {
 		return err
 	}
 	now := a.Now().UTC().Truncate(time.Second)
 	if !f.reject {
-		if err := a.mayApprove(found, prospect, key, approval(f, found.policy, prospect, now)); err != nil {
+		if err := a.mayApprove(found, prospect, key, approval(f, terms, found.policy, prospect, now)); err != nil {
 			return err
 		}
 	}
-	if err := a.confirm(f); err != nil {
+	word := "approve"
+	if f.reject {
+		word = "reject"
+	}
+	if err := a.confirm(word, f.yes); err != nil {
 		return err
 	}
 	// The time of the decision is when it was made, not when looking began.
-	pred := approval(f, found.policy, prospect, a.Now().UTC().Truncate(time.Second))
+	pred := approval(f, terms, found.policy, prospect, a.Now().UTC().Truncate(time.Second))
 	payload, err := a.signAndAttach(ctx, found.repo, found.ref, predicate.TypeApproval, pred, key)
 	if err != nil {
 		return err
@@ -110,6 +129,79 @@ func (a *app) approve(ctx context.Context, f approveFlags) error {
 	}
 	_, err = fmt.Fprintf(a.Stdout, "%s\n", payload)
 	return err
+}
+
+// approvalTerms are the conditions that an approval is given on, and those of
+// others that it finds met.
+type approvalTerms struct {
+	conditions []predicate.Condition
+	discharges []predicate.Discharge
+}
+
+func (f *approveFlags) terms() (approvalTerms, error) {
+	var t approvalTerms
+	if f.reject && len(f.conditions)+len(f.discharges) > 0 {
+		return t, usage("a rejection has no conditions and discharges none")
+	}
+	for _, s := range f.conditions {
+		c, err := parseCondition(s)
+		if err != nil {
+			return t, err
+		}
+		if slices.ContainsFunc(t.conditions, func(o predicate.Condition) bool { return o.ID == c.ID }) {
+			return t, usage("--condition: %.60q occurs twice", c.ID)
+		}
+		t.conditions = append(t.conditions, c)
+	}
+	for _, s := range f.discharges {
+		payload, id, ok := strings.Cut(s, "=")
+		if !ok || id == "" {
+			return t, &attest.Refusal{Code: attest.CodeUsage, About: "--discharge", Why: fmt.Sprintf("%.120q is not PAYLOAD=ID", s), Next: "for instance --discharge sha256:…=RISK-1"}
+		}
+		d, err := payloadDigest("--discharge", payload)
+		if err != nil {
+			return t, err
+		}
+		t.discharges = append(t.discharges, predicate.Discharge{Payload: predicate.DigestSet{Digest: d}, ID: id})
+	}
+	return t, nil
+}
+
+// parseCondition reads ID=TEXT[@DUE]. What follows the last @ is the date if it
+// begins like one: a date with a mistake in it must not become part of the text.
+func parseCondition(s string) (predicate.Condition, error) {
+	id, text, ok := strings.Cut(s, "=")
+	if !ok || id == "" || text == "" {
+		return predicate.Condition{}, &attest.Refusal{Code: attest.CodeUsage, About: "--condition", Why: fmt.Sprintf("%.120q is not ID=TEXT", s), Next: `for instance --condition "RISK-1=monitor drift@2026-12-01T00:00:00Z"`}
+	}
+	c := predicate.Condition{ID: id, Text: text}
+	if i := strings.LastIndexByte(text, '@'); i > 0 && i+1 < len(text) && text[i+1] >= '0' && text[i+1] <= '9' {
+		due, err := parseTime("--condition", text[i+1:])
+		if err != nil {
+			return predicate.Condition{}, err
+		}
+		c.Text, c.DueBy = text[:i], due
+	}
+	return c, nil
+}
+
+// notes shows what else the approval would say.
+func (t approvalTerms) notes(role string) []string {
+	var out []string
+	if role != "" {
+		out = append(out, "as: "+role)
+	}
+	for _, c := range t.conditions {
+		n := fmt.Sprintf("on the condition %s: %s", c.ID, c.Text)
+		if !c.DueBy.IsZero() {
+			n += ", due " + c.DueBy.Format(time.RFC3339)
+		}
+		out = append(out, n)
+	}
+	for _, d := range t.discharges {
+		out = append(out, fmt.Sprintf("it finds met: the condition %s of %s", d.ID, d.Payload))
+	}
+	return out
 }
 
 // missingApprovals returns how many are still missing after one more.
@@ -147,18 +239,30 @@ func (a *app) mayApprove(f *found, q *policy.Prospect, key *attest.KeySigner, pr
 	if err != nil {
 		return err
 	}
-	return q.Admits(verify.KeyCredential(key.Public()), facts)
+	if err := q.Admits(verify.KeyCredential(key.Public()), facts); err != nil {
+		return err
+	}
+	for _, d := range facts.Discharges {
+		if err := f.policy.Conditional(f.chain, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// canAsk refuses what needs a yes where nobody can be asked for one.
+func (a *app) canAsk(yes bool, next string) error {
+	if _, ok := terminal(a.Stdin); !ok && !yes {
+		return &attest.Refusal{Code: attest.CodeUsage, About: "--yes", Why: "there is no terminal to ask on", Next: next}
+	}
+	return nil
 }
 
 // confirm asks on the terminal for the word itself: a habit of pressing return
-// approves nothing.
-func (a *app) confirm(f approveFlags) error {
-	if f.yes {
+// signs nothing.
+func (a *app) confirm(word string, yes bool) error {
+	if yes {
 		return nil
-	}
-	word := "approve"
-	if f.reject {
-		word = "reject"
 	}
 	fmt.Fprintf(a.Stderr, "\ntype %q to sign: ", word)
 	line, err := bufio.NewReader(io.LimitReader(a.Stdin, 100)).ReadBytes('\n')
@@ -176,9 +280,12 @@ func noEOF(err error) error {
 }
 
 // approval fills the predicate from what was shown, and from nothing else.
-func approval(f approveFlags, p *policy.Policy, q *policy.Prospect, now time.Time) predicate.Approval {
+func approval(f approveFlags, t approvalTerms, p *policy.Policy, q *policy.Prospect, now time.Time) predicate.Approval {
 	out := predicate.Approval{
 		Decision:   predicate.DecisionApproved,
+		Role:       f.role,
+		Conditions: t.conditions,
+		Discharges: t.discharges,
 		ApprovedAt: now,
 		Scope:      predicate.Scope{Environments: f.environments},
 		Policy:     &predicate.ApprovalPolicy{Name: p.Name(), Version: int64(p.Version()), Digest: predicate.DigestSet{Digest: p.Digest()}},

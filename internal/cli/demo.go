@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +23,7 @@ func (a *app) demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "run a real pipeline, verify it, and attack it",
 		Long: `Makes keys, a data set, a model, its evaluations and approvals in DIR, verifies the
-chain, then plays seven attacks and shows how each is refused. Every command is
+chain, then plays eight attacks and a withdrawal, and shows how each is refused. Every command is
 printed before it runs and works by hand. Needs git and a shell, no network.
 
 Exit status: 0 only if everything went as announced.`,
@@ -32,7 +34,7 @@ Exit status: 0 only if everything went as announced.`,
 		}),
 	}
 	c.Flags().StringVar(&dir, "dir", "pedigree-demo", "the folder to work in; one left by an earlier demo is replaced")
-	c.AddCommand(a.demoCreditCommand(), a.demoForceAttachCommand())
+	c.AddCommand(a.demoCreditCommand(), a.demoForceAttachCommand(), a.demoRemoveCommand())
 	return c
 }
 
@@ -78,6 +80,70 @@ func (a *app) demoForceAttachCommand() *cobra.Command {
 			return err
 		}),
 	}
+}
+
+// demoRemoveCommand is the attacker's other tool: whoever may write to a registry
+// may mostly delete from it too. In a layout that is a line less in index.json.
+func (a *app) demoRemoveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "remove REF PAYLOAD",
+		Short:  "remove a statement that is attached to an artifact in a layout, as an attacker would",
+		Hidden: true,
+		Args:   arguments("REF", "PAYLOAD"),
+		RunE: act(func(ctx context.Context, args []string) error {
+			repo, ref, err := a.resolve(ctx, args[0], nil)
+			if err != nil {
+				return err
+			}
+			found, err := attached(ctx, repo, ref.Digest)
+			if err != nil {
+				return err
+			}
+			removed := 0
+			for _, l := range found {
+				if l.Payload.String() != args[1] {
+					continue
+				}
+				if err := removeFromLayout(ref.Repository.Name(), l.Manifest); err != nil {
+					return err
+				}
+				removed++
+			}
+			if removed == 0 {
+				return &attest.Refusal{Code: attest.CodeNotFound, About: args[1], Why: "nothing like it is attached to " + ref.Digest.String()}
+			}
+			return nil
+		}),
+	}
+}
+
+// removeFromLayout takes a manifest out of a layout's index.
+func removeFromLayout(layout string, manifest attest.Digest) error {
+	name := filepath.Join(layout, "index.json")
+	b, err := readFile(name, maxLooseBytes)
+	if err != nil {
+		return err
+	}
+	var index map[string]json.RawMessage
+	var manifests, kept []json.RawMessage
+	if err := errors.Join(json.Unmarshal(b, &index), json.Unmarshal(index["manifests"], &manifests)); err != nil {
+		return jsonError(name, err)
+	}
+	for _, m := range manifests {
+		if !bytes.Contains(m, []byte(manifest.String())) {
+			kept = append(kept, m)
+		}
+	}
+	if index["manifests"], err = json.Marshal(kept); err != nil {
+		return err
+	}
+	if b, err = json.Marshal(index); err != nil {
+		return err
+	}
+	if err := os.WriteFile(name, b, 0o644); err != nil {
+		return fileRefusal(name, err)
+	}
+	return nil
 }
 
 // demoMarker is the file by which a later demo knows a folder that it may

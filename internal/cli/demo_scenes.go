@@ -20,12 +20,12 @@ func demoScenes(now time.Time) []scene {
 
 func pipelineScenes() []scene {
 	var keys []line
-	for _, who := range []string{"data", "trainer", "evaluator", "alice", "bob", "carol"} {
+	for _, who := range []string{"data", "trainer", "evaluator", "registrar", "alice", "bob", "carol", "dora"} {
 		keys = append(keys, line{command: "pedigree -q key generate --out keys/" + who})
 	}
 	keys[0].command = "mkdir keys && " + keys[0].command
 	return []scene{
-		{title: "Keys", story: "Three machines and three people. PEDIGREE_PASSWORD is empty, so these keys are not encrypted.", lines: keys},
+		{title: "Keys", story: "Four machines and four people. PEDIGREE_PASSWORD is empty, so these keys are not encrypted.", lines: keys},
 		{title: "Code", story: "The training code is a git repository; its commit becomes an input of the steps that use it.", lines: []line{
 			{command: "git init -q -b main code && git -C code remote add origin https://git.example/acme/credit"},
 			{command: "git -C code add . && git -C code -c user.name=Carol -c user.email=carol@acme.example -c commit.gpgsign=false commit -q -m 'Train a credit model'"},
@@ -57,6 +57,9 @@ func pipelineScenes() []scene {
 			{command: "cp -r registry one-approval"},
 			{command: approve("registry", "int8", "bob"), until: "Evidence"},
 		}},
+		{title: "The list of what there is", story: "Whoever can write to a registry can mostly delete from it too. So the registrar lists all\nevidence behind the model and signs the list: what is gone is missed from now on.", lines: []line{
+			{command: publish("registry", "int8"), want: []string{"status 1"}},
+		}},
 		{title: "The question: may this model be used?", lines: []line{
 			{command: verifyLine("registry", "int8", ""), want: []string{"ALLOW", "alice, bob"}},
 		}},
@@ -74,6 +77,7 @@ func attackScenes(now time.Time) []scene {
 				{command: "cp -r registry swapped && pedigree pull ocidir://swapped:int8 --to work/swapped"},
 				{command: "printf X | dd of=work/swapped/model.safetensors bs=1 seek=200 conv=notrunc status=none"},
 				{command: "pedigree push ocidir://swapped:int8 work/swapped --name model"},
+				{command: publish("swapped", "int8")},
 				denied("swapped", "int8", "", "E_CHAIN_MISSING", "✗ quantize"),
 			}},
 		{title: "Attack: the evaluation of another model is reused",
@@ -83,10 +87,12 @@ func attackScenes(now time.Time) []scene {
 				{command: "pedigree -q show ocidir://reused:int8 $(cat work/quality.payload) --bundle > work/quality.bundle.json"},
 				{command: "pedigree attach ocidir://reused:int3 work/quality.bundle.json", status: exitDeny, want: []string{"E_SUBJECT_MISMATCH"}},
 				{command: "pedigree demo force-attach ocidir://reused:int3 work/quality.bundle.json"},
+				{command: publish("reused", "int3")},
 				denied("reused", "int3", "", "E_CHAIN_MISSING", "E_SUBJECT_MISMATCH", "✗ evaluate"),
 			}},
 		{title: "Attack: one approval is missing",
 			story: "The registry as it was before Bob approved.", lines: []line{
+				{command: publish("one-approval", "int8")},
 				denied("one-approval", "int8", "", "E_QUORUM", "✗ approve"),
 			}},
 		{title: "Attack: a person who trained the model approves it",
@@ -97,6 +103,7 @@ func attackScenes(now time.Time) []scene {
 				{command: approve("carol", "int8", "carol"), status: exitDeny, want: []string{"E_QUORUM carol"}, until: "Evidence"},
 				{command: approve("carol-first", "int8", "carol"), until: "Evidence"},
 				{command: "cp -r carol-first carol-then && " + train("carol", "carol-then", "work/model-by-carol-2")},
+				{command: publish("carol-then", "int8")},
 				denied("carol-then", "int8", "", "E_QUORUM", "✗ approve", "carol"),
 			}},
 		{title: "Attack: a training set is exchanged",
@@ -108,6 +115,7 @@ func attackScenes(now time.Time) []scene {
 				{command: evaluate("exchanged", "int8", "work/int8-x", "quality"), until: "GROUP"},
 				{command: evaluate("exchanged", "int8", "work/int8-x", "bias"), until: "GROUP"},
 				{command: approve("exchanged", "int8", "alice"), status: exitDeny, want: []string{"not approved"}, until: "Evidence"},
+				{command: publish("exchanged", "int8")},
 				denied("exchanged", "int8", "", "E_CHAIN_BROKEN_EDGE", "✗ train"),
 			}},
 		{title: "Attack: an evaluation below the threshold",
@@ -117,14 +125,40 @@ func attackScenes(now time.Time) []scene {
 				{command: evaluate("weak", "int2", "work/int2", "quality"), until: "GROUP"},
 				{command: evaluate("weak", "int2", "work/int2", "bias"), until: "GROUP"},
 				{command: approve("weak", "int2", "alice"), status: exitDeny, want: []string{"not approved"}, until: "Evidence"},
+				{command: publish("weak", "int2")},
 				denied("weak", "int2", "", "E_RULE", "accuracy below 0.70", "✗ evaluate"),
 			}},
 		{title: "Attack: an approval older than allowed",
-			story: "The approved model again, a hundred days on: the policy lets approvals stand for ninety.", lines: []line{
-				denied("registry", "int8", "--at "+later, "E_STALE", "✗ approve"),
+			story: "The approved model again, a hundred days on: the policy lets approvals stand for ninety.\n(The list of what there is holds longer here than anybody would have it hold.)", lines: []line{
+				{command: "cp -r registry later && " + strings.Replace(publish("later", "int8"), "24h", "4800h", 1)},
+				denied("later", "int8", "--at "+later, "E_STALE", "✗ approve"),
+			}},
+		{title: "Attack: a failing evaluation is removed",
+			story: "A later evaluation fails, and the registrar lists it. Then somebody deletes it from the\nregistry: what is left is the evidence that was allowed above. It does not come off the\nlist by publishing again either.", lines: []line{
+				{command: "cp -r registry removed"},
+				{command: laterResult},
+				{command: join(
+					`pedigree run --step evaluate --key keys/evaluator.key`,
+					`--about ocidir://removed:int8,path=work/int8 --type evaluation --predicate work/failing.json`,
+					`--input evaluation-data=ocidir://removed:test,path=work/test --input harness=`+harness,
+					`-- cp work/monthly.json work/failing.json > work/failing.payload`)},
+				{command: publish("removed", "int8"), want: []string{"status 2"}},
+				denied("removed", "int8", "", "E_RULE", "✗ evaluate"),
+				{command: "pedigree demo remove ocidir://removed:int8 $(cat work/failing.payload)"},
+				{command: verifyLine("removed", "int8", ""), status: exitUndecided, want: []string{"UNDECIDED", "E_STATUS", "it is not there"}, until: "  ? evaluate"},
+				{command: publish("removed", "int8"), status: exitDeny, want: []string{"E_STATUS", "--drop"}},
+			}},
+		{title: "Withdrawn: the data set",
+			story: "A customer's consent was void, and Dora revokes the training set. Whatever was made from\nit is refused at once, with the way to it; nobody has to know which models those are.", lines: []line{
+				{command: "cp -r registry withdrawn"},
+				{command: `pedigree revoke ocidir://withdrawn:train --reason "consent withdrawn" --key keys/dora.key --policy policy.yaml --yes`, want: []string{"everything that was made from it"}},
+				denied("withdrawn", "int8", "", "E_REVOKED", "consent withdrawn", "✗ revocation"),
 			}},
 	}
 }
+
+// laterResult is what an evaluation says that is not good enough.
+const laterResult = `printf '{"kind": "quality", "evaluatedAt": "%s", "suite": {"name": "monthly"}, "metrics": {"accuracy": {"value": "0.61", "n": 250}}}' $(date -u +%Y-%m-%dT%H:%M:%SZ) > work/monthly.json`
 
 // join makes one command of several lines, as people write long ones.
 func join(lines ...string) string { return strings.Join(lines, " \\\n    ") }
@@ -168,6 +202,10 @@ func exchanged(command, from, to string) string { return strings.ReplaceAll(comm
 
 func approve(registry, tag, who string) string {
 	return fmt.Sprintf("pedigree approve ocidir://%s:%s --policy policy.yaml --key keys/%s.key --yes", registry, tag, who)
+}
+
+func publish(registry, tag string) string {
+	return fmt.Sprintf("pedigree status publish ocidir://%s:%s --policy policy.yaml --key keys/registrar.key --valid-for 24h", registry, tag)
 }
 
 func verifyLine(registry, tag, flags string) string {

@@ -21,7 +21,7 @@ func predicateType(s string) (string, error) {
 		return t, nil
 	}
 	if !strings.Contains(s, ":") {
-		return "", &attest.Refusal{Code: attest.CodeUsage, About: s, Why: "not a predicate type", Next: "use provenance, evaluation, approval, vsa, or a URI"}
+		return "", &attest.Refusal{Code: attest.CodeUsage, About: s, Why: "not a predicate type", Next: "use provenance, evaluation, approval, vsa, revocation, deployment, another name that pedigree attest --help lists, or a URI"}
 	}
 	return s, attest.CheckPredicateType(s)
 }
@@ -32,9 +32,10 @@ func (a *app) attestCommand() *cobra.Command {
 		Use:   "attest REF --type TYPE --predicate FILE --key K",
 		Short: "sign a statement about an artifact and attach it",
 		Long: `Signs a statement about an artifact, with the predicate in a JSON file, attaches it
-and prints the digest of its payload. TYPE is provenance, evaluation, approval or
-vsa, whose predicates are checked before anything is signed; test-result, scai,
-vulns, link, cyclonedx, spdx or oms; or a URI.`,
+and prints the digest of its payload. TYPE is provenance, evaluation, approval, vsa,
+revocation, status, denylist, deployment, preregistration or oms, whose predicates are
+checked before anything is signed; test-result, scai, vulns, link, cyclonedx or spdx;
+or a URI.`,
 		Example: "  pedigree attest ocidir://registry:model --type evaluation --predicate eval.json --key evaluator.key",
 		Args:    arguments("REF"),
 		RunE: act(func(ctx context.Context, args []string) error {
@@ -168,7 +169,11 @@ func (a *app) attach(ctx context.Context, where, file string) error {
 		return err
 	}
 	fits := func(s attest.Subject) bool { return slices.Contains(names, s.Digest) }
-	if !slices.ContainsFunc(statement.Subjects, fits) {
+	signed, err := signsAFile(ctx, repo, ref.Digest, statement)
+	if err != nil {
+		return err
+	}
+	if !signed && !slices.ContainsFunc(statement.Subjects, fits) {
 		return &attest.Refusal{Code: attest.CodeSubjectMismatch, About: file, Why: fmt.Sprintf("is about %s, which is neither %s nor a file in it", statement.Subjects[0].Digest, ref.Digest), Next: "attach it to the artifact that it is about"}
 	}
 	if _, err := repo.Attach(ctx, ref.Digest, b); err != nil {
@@ -177,6 +182,33 @@ func (a *app) attach(ctx context.Context, where, file string) error {
 	a.note("attached; nothing was verified")
 	_, err = fmt.Fprintf(a.Stdout, "%s\n", statement.Payload)
 	return err
+}
+
+// signsAFile reports whether the statement is an OMS signature that names a file of
+// the manifest by path and digest. Its subject is a hash over all files, which
+// names nothing that a registry holds.
+func signsAFile(ctx context.Context, repo *oci.Repository, d attest.Digest, s *attest.Statement) (bool, error) {
+	if s.PredicateType != predicate.TypeOMS {
+		return false, nil
+	}
+	b, err := repo.Manifest(ctx, d)
+	if errors.Is(err, attest.ErrAbsent) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	m, err := attest.ParseManifest(b)
+	if err != nil {
+		return false, nil // an index or another document has no files
+	}
+	facts, err := predicate.Decode(s)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(m.Files, func(f attest.File) bool {
+		return slices.ContainsFunc(facts.Resources, func(r predicate.Resource) bool { return r.Name == f.Path && r.Digest == f.Digest })
+	}), nil
 }
 
 // namesOf returns the digests that a statement attached to the artifact may be

@@ -141,6 +141,16 @@ type policyError struct {
 func (e *policyError) Error() string { return e.file + ": " + e.load.Error() }
 func (e *policyError) Unwrap() error { return e.load }
 
+// maxRefusals is how many refusals of one kind are printed one by one.
+const maxRefusals = 20
+
+// manyRefusals are several refusals of equal rank, at least one. The first gives
+// the exit status.
+type manyRefusals struct{ list []*attest.Refusal }
+
+func (e *manyRefusals) Error() string { return e.list[0].Error() }
+func (e *manyRefusals) Unwrap() error { return e.list[0] }
+
 // failures turns an error into what is printed; never into nothing. The problems
 // of a policy are printed each; of anything else, the first refusal in the tree.
 func failures(err error) []failure {
@@ -153,6 +163,19 @@ func failures(err error) []failure {
 				about = fmt.Sprintf("%s:%d:%d", bad.file, p.Line, p.Column)
 			}
 			out = append(out, failure{Code: string(p.Code), About: about, Why: p.Why})
+		}
+		return out
+	}
+	var many *manyRefusals
+	if errors.As(err, &many) {
+		var out []failure
+		for i, r := range many.list {
+			if i == maxRefusals {
+				out = append(out, failure{Code: string(r.Code), Why: fmt.Sprintf("… and %d more", len(many.list)-maxRefusals)})
+				break
+			}
+			bare := strings.TrimPrefix((&attest.Refusal{Why: r.Why, Err: r.Err}).Error(), ": ")
+			out = append(out, failure{Code: string(r.Code), About: r.About, Why: bare, Next: r.Next})
 		}
 		return out
 	}

@@ -64,8 +64,10 @@ policy or key; 3 UNDECIDED, something could not be looked at; 4 a bug.`,
 	root.PersistentFlags().BoolVar(&a.noProgress, "no-progress", false, "print no progress bars")
 	root.AddCommand(
 		a.keyCommand(), a.pushCommand(), a.pullCommand(), a.runCommand(), a.attestCommand(), a.approveCommand(),
-		a.attachCommand(), a.listCommand(), a.showCommand(), a.verifyCommand(), a.verifyBundleCommand(), a.policyCommand(), a.demoCommand(), a.versionCommand())
+		a.attachCommand(), a.listCommand(), a.showCommand(), a.verifyCommand(), a.verifyBundleCommand(),
+		a.statusCommand(), a.revokeCommand(), a.denylistCommand(), a.policyCommand(), a.demoCommand(), a.versionCommand())
 	group(root)
+	completions(root)
 	return root
 }
 

@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,11 +24,16 @@ type question struct {
 	at       string
 	known    string
 	evidence []string
+	context  string
+	dir      string
+	view     view
+	policyTrust
 }
 
 func (a *app) verifyCommand() *cobra.Command {
 	var q question
-	var output, attestKey string
+	var as signedVerdict
+	var output string
 	c := &cobra.Command{
 		Use:   "verify REF --policy FILE",
 		Short: "judge an artifact's whole chain against a policy",
@@ -42,42 +45,66 @@ Exit status: 0 ALLOW, 1 DENY, 2 wrong command line, policy or key, 3 UNDECIDED,
 
 --evidence adds a folder of bundles, a .jsonl file with one bundle a line, or a
 repository (HOST/REPOSITORY or ocidir://FOLDER), each as untrusted as the
-artifact's own. A folder whose name looks like a repository is written ./FOLDER.`,
+artifact's own. A folder whose name looks like a repository is written ./FOLDER.
+
+--why shows one artifact's place in the chain instead: the way to it, what it
+plays, who signed what about it, what is missing. --controls shows which signed
+evidence answers which control. The exit status is the verdict's all the same.
+
+--policy takes a file, or a reference to a signed policy in a registry; by a tag
+only with --policy-roots. --state remembers the highest version of the policy, and
+the highest sequence of every status and deny list, that was seen.
+
+--attest-verdict signs an ALLOW or a DENY as a SLSA verification summary, which the
+policies of others can take in place of the evidence (policies: {NAME: {vsa: …}}).
+They name who verified and what: --verdict-verifier, --verdict-resource.`,
 		Example: "  pedigree verify ocidir://registry:model --policy policy.yaml",
 		Args:    arguments("REF"),
 		RunE: act(func(ctx context.Context, args []string) error {
 			q.ref = args[0]
-			return a.verify(ctx, q, output, attestKey)
+			return a.verify(ctx, q, output, as)
 		}),
 	}
 	q.flags(c)
+	q.stateFlag(c)
+	q.askedFlags(c)
+	q.view.flags(c)
 	c.Flags().StringVar(&q.at, "at", "", "the time the question is about, as 2026-05-01T00:00:00Z (default: now)")
 	c.Flags().StringVar(&q.known, "known", "", "use only evidence seen by this time (default: --at)")
 	c.Flags().StringVar(&output, "output", "text", "text or json")
-	c.Flags().StringVar(&attestKey, "attest-verdict", "", "sign the verdict with this private `key` and attach it, as a SLSA verification summary")
+	as.flags(c)
 	return c
 }
 
 func (q *question) flags(c *cobra.Command) {
-	c.Flags().StringVar(&q.policy, "policy", "", "the policy's file")
+	c.Flags().StringVar(&q.policy, "policy", "", "the policy: a `FILE`, or a reference to a signed one")
+	q.policyTrust.flags(c)
 	c.Flags().StringArrayVar(&q.evidence, "evidence", nil, "a further source of evidence: a folder, a .jsonl file or a repository (repeatable)")
 	required(c, "policy")
 }
 
-func (a *app) verify(ctx context.Context, q question, output, attestKey string) error {
+// askedFlags are about what is judged, and where it is to be used.
+func (q *question) askedFlags(c *cobra.Command) {
+	c.Flags().StringVar(&q.context, "context", "", "the environment that is asked about: one of the policy's contexts")
+	c.Flags().StringVar(&q.dir, "dir", "", "the `FOLDER` with the artifact's files: read, compared with the artifact, and looked at for their formats")
+}
+
+func (a *app) verify(ctx context.Context, q question, output string, as signedVerdict) error {
 	if err := checkOutput(output); err != nil {
 		return err
 	}
-	var key *attest.KeySigner
-	if attestKey != "" {
-		var err error
-		// Asked for first: a verdict that cannot be signed is not worth a walk.
-		if key, err = a.loadKey(attestKey); err != nil {
-			return err
-		}
+	// Asked for first: a verdict that cannot be signed is not worth a walk.
+	if err := as.load(a); err != nil {
+		return err
 	}
 	in, err := a.ask(ctx, q)
 	if err != nil {
+		return err
+	}
+	if err := q.view.check(in); err != nil {
+		return err
+	}
+	if err := in.inspect(ctx, q.dir); err != nil {
 		return err
 	}
 	judged := make([]judgment, 0, len(in.targets))
@@ -88,19 +115,28 @@ func (a *app) verify(ctx context.Context, q question, output, attestKey string) 
 		}
 		judged = append(judged, judgment{f, f.policy.Evaluate(f.chain, f.times)})
 	}
-	outcome, err := a.tell(in, judged, output)
+	if err := in.remember(judged); err != nil {
+		return err
+	}
+	outcome, err := a.tellView(q.view, in, judged, output)
 	if err != nil {
 		return err
 	}
 	for _, j := range judged {
-		if key == nil {
-			break
-		}
-		if err := a.attestVerdict(ctx, j.found, j.verdict, key); err != nil {
+		if err := a.attestVerdict(ctx, j.found, j.verdict, as); err != nil {
 			return err
 		}
 	}
 	return answer(outcome)
+}
+
+// remember keeps what was seen, where --state says to.
+func (in *inquiry) remember(judged []judgment) error {
+	var verdicts []*policy.Verdict
+	for _, j := range judged {
+		verdicts = append(verdicts, j.verdict)
+	}
+	return in.trust.remember(in.policy, verdicts)
 }
 
 // A judgment is the verdict about one artifact.
@@ -139,6 +175,7 @@ type found struct {
 	ref    attest.Reference // with the digest
 	chain  verify.Chain
 	times  policy.Question
+	named  string // how the caller named the policy
 	notes  []string
 }
 
@@ -147,12 +184,15 @@ type found struct {
 type inquiry struct {
 	app     *app
 	policy  *policy.Policy
+	trust   policyTrust
+	named   string
 	repo    *oci.Repository
 	sources []verify.Source
 	times   policy.Question
 	notes   []string
 	index   attest.Digest      // zero: the reference is to an artifact
 	targets []attest.Reference // with digests, at least one
+	also    []attest.Digest    // to consult besides, where the policy asks what was revoked
 }
 
 // ask loads the policy and resolves the reference, once.
@@ -161,10 +201,17 @@ func (a *app) ask(ctx context.Context, q question) (*inquiry, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := loadPolicy(q.policy)
+	times.Context = q.context
+	remembered, err := a.recall(&q.policyTrust)
 	if err != nil {
 		return nil, err
 	}
+	times.Remembered, times.Stateful = q.marks, q.state != nil
+	p, text, signed, err := a.trustedPolicy(ctx, q.policy, &q.policyTrust)
+	if err != nil {
+		return nil, err
+	}
+	notes = append(append(notes, remembered...), signed...)
 	if err := valid(p, q.policy, times.At); err != nil {
 		return nil, err
 	}
@@ -172,7 +219,7 @@ func (a *app) ask(ctx context.Context, q question) (*inquiry, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &inquiry{app: a, policy: p, repo: repo, times: times, notes: notes, targets: []attest.Reference{ref}}
+	in := &inquiry{app: a, policy: p, trust: q.policyTrust, named: q.policy, repo: repo, times: times, notes: notes, targets: []attest.Reference{ref}}
 	// A registry lists what refers to a manifest whether or not it holds it.
 	b, err := manifest(ctx, repo, ref)
 	if err != nil {
@@ -183,7 +230,7 @@ func (a *app) ask(ctx context.Context, q question) (*inquiry, error) {
 			return nil, err
 		}
 	}
-	sources, more, err := a.sources(repo, p, q.policy, q.evidence)
+	sources, more, err := a.sources(repo, p, text, q.evidence)
 	if err != nil {
 		return nil, err
 	}
@@ -216,12 +263,16 @@ func (in *inquiry) children(ctx context.Context, ref attest.Reference, b []byte)
 
 // look walks the chain behind one of the targets.
 func (in *inquiry) look(ctx context.Context, ref attest.Reference) (*found, error) {
-	chain, err := verify.Walk(ctx, ref.Digest, in.sources, in.policy.Scope())
+	scope := in.policy.Scope()
+	if scope.Consult {
+		scope.Also = append(scope.Also, in.also...)
+	}
+	chain, err := verify.Walk(ctx, ref.Digest, in.sources, scope)
 	if err != nil {
 		return nil, err
 	}
 	in.app.remarks(chain)
-	return &found{in.policy, in.repo, ref, chain, in.times, in.notes}, nil
+	return &found{in.policy, in.repo, ref, chain, in.times, in.named, in.notes}, nil
 }
 
 // times reads --at and --known. The clock is read once, so that no two checks
@@ -274,6 +325,7 @@ func (a *app) remarks(chain verify.Chain) {
 func (a *app) reportOptions(f *found) report.Options {
 	o := a.layout()
 	o.Reference, o.Notes = f.ref.String(), f.notes
+	o.Repository, o.Policy = f.ref.Repository.String(), f.named
 	for i, u := range f.chain.Unseen() {
 		if i == maxRemarks {
 			o.Unseen = append(o.Unseen, fmt.Sprintf("… and %d more", len(f.chain.Unseen())-maxRemarks))
@@ -301,56 +353,4 @@ func (a *app) layout() report.Options {
 		}
 	}
 	return o
-}
-
-// sources are where evidence is looked for: the artifact's own repository, those
-// that the policy names, and those that the command line names; never a place
-// that only an attestation names.
-func (a *app) sources(own *oci.Repository, p *policy.Policy, file string, extra []string) ([]verify.Source, []string, error) {
-	sources := []verify.Source{own}
-	opened := []attest.Repository{own.Ref()}
-	add := func(r attest.Repository) error {
-		if slices.Contains(opened, r) {
-			return nil
-		}
-		repo, err := oci.Open(r, a.ociOptions(nil))
-		if err != nil {
-			return err
-		}
-		opened = append(opened, r)
-		sources = append(sources, repo)
-		return nil
-	}
-	for _, r := range p.Evidence() {
-		// Like the keys' files, a layout that a policy names lies beside the policy.
-		if r.IsLayout() && !filepath.IsAbs(r.Name()) {
-			beside, err := attest.ParseRepository("ocidir://" + filepath.Join(filepath.Dir(file), r.Name()))
-			if err != nil {
-				return nil, nil, err
-			}
-			r = beside
-		}
-		if err := add(r); err != nil {
-			return nil, nil, err
-		}
-	}
-	var notes []string
-	for _, s := range extra {
-		if r, err := attest.ParseRepository(s); err == nil {
-			if err := add(r); err != nil {
-				return nil, nil, err
-			}
-		} else {
-			loose, err := looseBundles(s)
-			if err != nil {
-				return nil, nil, &statusError{exitUsage, err}
-			}
-			for _, bad := range loose.Bad() {
-				a.note("passed over in %s: document %d: %s", attest.Printable(s), bad.Index+1, attest.Printable(bad.Err.Error()))
-			}
-			sources = append(sources, loose)
-		}
-		notes = append(notes, "further evidence was looked for in "+s)
-	}
-	return sources, notes, nil
 }

@@ -1,21 +1,60 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/spf13/cobra"
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 	"github.com/pedigree-ml/pedigree/policy"
 )
 
-// verifierID names this program in verification summaries.
+// verifierID names this program in verification summaries, where whoever runs it
+// does not say who they are.
 const verifierID = "https://pedigree-ml.github.io/verifier/v1"
 
-// attestVerdict signs a verdict and attaches it to the artifact it is about.
-func (a *app) attestVerdict(ctx context.Context, f *found, v *policy.Verdict, key attest.Signer) error {
-	payload, err := a.signAndAttach(ctx, f.repo, f.ref, predicate.TypeVSA, summary(f.ref, v), key)
+// A signedVerdict is how a verdict is to be signed, if it is.
+type signedVerdict struct {
+	keyFile  string
+	verifier string // "" for this program
+	resource string // "" for the artifact's own URI
+	key      *attest.KeySigner
+}
+
+func (as *signedVerdict) flags(c *cobra.Command) {
+	c.Flags().StringVar(&as.keyFile, "attest-verdict", "", "sign the verdict with this private `key` and attach it, as a SLSA verification summary")
+	c.Flags().StringVar(&as.verifier, "verdict-verifier", "", "with --attest-verdict: the `URI` of who verifies (default "+verifierID+")")
+	c.Flags().StringVar(&as.resource, "verdict-resource", "", "with --attest-verdict: the `URI` of what is verified (default: the artifact's own, oci://REPOSITORY@DIGEST)")
+}
+
+// load reads the key, if a verdict is to be signed.
+func (as *signedVerdict) load(a *app) (err error) {
+	switch {
+	case as.keyFile != "":
+		as.key, err = a.loadKey(as.keyFile)
+	case as.verifier != "" || as.resource != "":
+		err = attest.Refuse(attest.CodeUsage, "--verdict-verifier and --verdict-resource belong to --attest-verdict")
+	}
+	return err
+}
+
+// attestVerdict signs a verdict and attaches it to the artifact it is about. What
+// could not be decided is no verdict that others could rely on, and not signed.
+func (a *app) attestVerdict(ctx context.Context, f *found, v *policy.Verdict, as signedVerdict) error {
+	switch {
+	case as.key == nil:
+		return nil
+	case v.Outcome == policy.Undecided:
+		a.note("the verdict was not signed: nothing was decided")
+		return nil
+	}
+	said := summary(f.ref, v)
+	said.Verifier.ID, said.ResourceURI = cmp.Or(as.verifier, said.Verifier.ID), cmp.Or(as.resource, said.ResourceURI)
+	payload, err := a.signAndAttach(ctx, f.repo, f.ref, predicate.TypeVSA, said, as.key)
 	if err != nil {
 		return err
 	}
@@ -36,6 +75,9 @@ func summary(ref attest.Reference, v *policy.Verdict) predicate.VSA {
 			Digest: predicate.DigestSet{Digest: v.Policy.Digest},
 		},
 		VerificationResult: predicate.ResultFailed, // unless it is said below
+	}
+	if v.Context != "" {
+		out.Policy.URI += policy.SummaryContext + v.Context
 	}
 	if v.Outcome == policy.Allow {
 		out.VerificationResult = predicate.ResultPassed

@@ -227,13 +227,17 @@ func (d *Dir) step(point string) {
 func readState(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		// A link to nothing is not nothing.
-		if _, err := os.Lstat(path); err == nil {
+		link, err := os.Lstat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fs.ErrNotExist
+		case err != nil:
+			return nil, unusable(path, err)
+		case link.Mode()&fs.ModeSymlink != 0: // a link to nothing is not nothing
 			return nil, &attest.Refusal{Code: attest.CodeState, About: path, Why: "is a link to nothing"}
 		}
-		return nil, fs.ErrNotExist
-	}
-	if err != nil {
+		info = link // the first writer was done in between
+	} else if err != nil {
 		return nil, unusable(path, err)
 	}
 	if !info.Mode().IsRegular() { // opening a pipe would wait for ever

@@ -123,7 +123,7 @@ func stepKeyTable() []keyRow {
 		{partStep, "predicate", text, "The predicate type of the evidence, in full."},
 		{partStep, "buildType", text, "The build type; required with SLSA provenance, and only there."},
 		{partStep, "by", oneOrMore(text, 1), "The principals who may do it."},
-		{partStep, "notBy", oneOrMore(text, 0), "Steps. Whoever signed evidence of one of them, counted or not, does not count here."},
+		{partStep, "notBy", oneOrMore(text, 0), "Steps. Whoever signed evidence of one of them, counted or not and withdrawn or not, does not count here."},
 		{partStep, "kind", oneOf(principalKinds...), "The kind that its principals must be of."},
 		{partStep, "threshold", number(1, 1000), "How many distinct principals; default 1, or the sum of roles."},
 		{partStep, "roles", countsByRole, "How many of each role must be among the principals that count. One principal fills one place."},

@@ -112,6 +112,14 @@ const (
 	CodePolicyTest     Code = "E_POLICY_TEST"     // a policy that does not judge as its tests expect
 	CodePolicyFinding  Code = "E_POLICY_FINDING"  // a policy that loads, and may not mean what it says
 
+	// Questions about lineage.
+	CodeIndex      Code = "E_INDEX"      // an index that was not read to the end, or that another version wrote
+	CodeDraw       Code = "E_DRAW"       // a graph that cannot be drawn
+	CodeAccess     Code = "E_ACCESS"     // a grant that goes beyond what is allowed
+	CodeDelegation Code = "E_DELEGATION" // a grant that gives on more than its giver had
+	CodeHistory    Code = "E_HISTORY"    // records of an environment that do not follow each other
+	CodeLastGood   Code = "E_LAST_GOOD"  // no version satisfies the policy
+
 	// The program.
 	CodeState       Code = "E_STATE"       // what the verifier remembers cannot be read or kept
 	CodeUsage       Code = "E_USAGE"       // wrong flags or arguments

@@ -26,14 +26,17 @@ func Decode(s *attest.Statement) (Facts, error) {
 }
 
 func decode(predicateType string, v strictjson.Value) (Facts, error) {
-	table, known := Table(predicateType)
+	table, known := tables()[predicateType]
 	if !known {
+		if _, has := Table(predicateType); has {
+			return Facts{}, attest.Refuse(attest.CodeInternal, "%s has a table that is not listed by name", predicateType)
+		}
 		return decodeUntyped(predicateType, v)
 	}
 	if v.Kind() != strictjson.Object {
 		return Facts{}, schema(nil, "the predicate is %s, not an object", v.Kind())
 	}
-	tree, err := readStruct(nil, &Field{Kind: Struct, Fields: table}, v)
+	tree, err := readStruct(nil, table, v)
 	if err != nil {
 		return Facts{}, err
 	}
@@ -56,6 +59,8 @@ func decode(predicateType string, v strictjson.Value) (Facts, error) {
 		err = f.denylist()
 	case TypeDeployment:
 		err = f.deployment()
+	case TypeAccess:
+		err = f.access()
 	case TypePreregistration:
 		err = f.preregistration()
 	case TypeOMS:
@@ -71,23 +76,33 @@ func decode(predicateType string, v strictjson.Value) (Facts, error) {
 // something is wrong there.
 type path struct {
 	parent *path
-	step   string
+	kind   byte // '.' a field, '[' an index, '"' a key
+	name   string
+	i      int
 }
 
-func (p *path) field(name string) *path { return &path{p, "." + name} }
-func (p *path) index(i int) *path       { return &path{p, "[" + strconv.Itoa(i) + "]"} }
-func (p *path) key(name string) *path {
-	if len(name) > 100 { // a stranger's text, in a message
-		name = name[:100] + "…"
-	}
-	return &path{p, "[" + strconv.Quote(name) + "]"}
-}
+func (p *path) field(name string) *path { return &path{parent: p, kind: '.', name: name} }
+func (p *path) index(i int) *path       { return &path{parent: p, kind: '[', i: i} }
+func (p *path) key(name string) *path   { return &path{parent: p, kind: '"', name: name} }
 
-func (p *path) String() string {
+func (p *path) String() string { return strings.TrimPrefix(p.text(), ".") }
+
+func (p *path) text() string {
 	if p == nil {
 		return ""
 	}
-	return strings.TrimPrefix(p.parent.String()+p.step, ".")
+	before := p.parent.text()
+	switch p.kind {
+	case '[':
+		return before + "[" + strconv.Itoa(p.i) + "]"
+	case '"':
+		name := p.name
+		if len(name) > 100 { // a stranger's text, in a message
+			name = name[:100] + "…"
+		}
+		return before + "[" + strconv.Quote(name) + "]"
+	}
+	return before + "." + p.name
 }
 
 func schema(p *path, format string, args ...any) *attest.Refusal {
@@ -194,20 +209,27 @@ func readStruct(p *path, f *Field, v strictjson.Value) (map[string]any, error) {
 // holds constraints, and otherwise those that are a known one misspelt. A
 // misspelt validUntil is an approval without an end.
 func (f *Field) knows(p *path, members []strictjson.Member) error {
-	known := make(map[string]string, len(f.Fields)) // plain spelling → name
-	for i := range f.Fields {
-		known[plainKey(f.Fields[i].Name)] = f.Fields[i].Name
-	}
 	for _, m := range members {
-		name, ok := known[plainKey(m.Key)]
-		if ok && name != m.Key {
+		if f.named(m.Key) {
+			continue
+		}
+		if name, ok := f.spellings[plainKey(m.Key)]; ok {
 			return schema(p.key(m.Key), "is a second spelling of %s", name)
 		}
-		if !ok && f.Closed {
+		if f.Closed {
 			return schema(p.key(m.Key), "is an unknown constraint: whoever cannot check it cannot say that it holds")
 		}
 	}
 	return nil
+}
+
+func (f *Field) named(key string) bool {
+	for i := range f.Fields {
+		if f.Fields[i].Name == key {
+			return true
+		}
+	}
+	return false
 }
 
 func plainKey(s string) string {
@@ -302,8 +324,7 @@ func readDecimal(p *path, f *Field, v strictjson.Value) (any, error) {
 	if len(s) > maxDecimal || !decimalPattern.MatchString(s) {
 		return nil, schema(p, "%.40q is not a decimal like 0.95", s)
 	}
-	digits := strings.TrimLeft(strings.NewReplacer("-", "", ".", "").Replace(s), "0")
-	if len(digits) > maxSignificant {
+	if significant(s) > maxSignificant {
 		return nil, schema(p, "%s has more than %d significant digits", s, maxSignificant)
 	}
 	x, err := strconv.ParseFloat(s, 64)
@@ -311,6 +332,17 @@ func readDecimal(p *path, f *Field, v strictjson.Value) (any, error) {
 		return nil, schema(p, "%.40q is out of range", s) // unreachable: 64 characters don't reach a double's limits
 	}
 	return x + 0, nil // minus zero becomes zero
+}
+
+// significant counts the digits of a decimal from the first that is not 0.
+func significant(s string) int {
+	n := 0
+	for i := range len(s) {
+		if c := s[i]; c >= '1' && c <= '9' || c == '0' && n > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // timePattern is RFC 3339 in UTC, in the one spelling that in-toto's Timestamp

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite the tables of the format pages"
 func pages() map[string]string {
 	return map[string]string{
 		"provenance.md": TypeProvenance, "evaluation.md": TypeEvaluation, "approval.md": TypeApproval, "vsa.md": TypeVSA,
-		"revocation.md": TypeRevocation, "status.md": TypeStatus, "denylist.md": TypeDenylist, "deployment.md": TypeDeployment,
+		"revocation.md": TypeRevocation, "status.md": TypeStatus, "denylist.md": TypeDenylist, "deployment.md": TypeDeployment, "access.md": TypeAccess,
 		"preregistration.md": TypePreregistration, "oms.md": TypeOMS,
 	}
 }

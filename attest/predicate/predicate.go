@@ -35,6 +35,7 @@ const (
 	TypeDenylist        = "https://pedigree-ml.github.io/denylist/v0.1"
 	TypeDeployment      = "https://pedigree-ml.github.io/deployment/v0.1"
 	TypePreregistration = "https://pedigree-ml.github.io/preregistration/v0.1"
+	TypeAccess          = "https://pedigree-ml.github.io/access/v0.1"
 	TypeOMS             = "https://model_signing/signature/v1.0"
 )
 
@@ -61,6 +62,7 @@ type Facts struct {
 	Revocation *RevocationFacts
 	Status     *StatusFacts
 	Denylist   *DenylistFacts
+	Access     *AccessFacts
 	Resources  []Resource // OMS signatures: the files that were signed
 
 	// Tree is the predicate for expressions: nested map[string]any, []any,
@@ -219,6 +221,8 @@ type Field struct {
 	OneOf    []string // of a Text: the only values; nil allows all
 	Closed   bool     // of a Struct: it holds constraints, so an unknown field is refused
 	Doc      string   // one clause, for the format page
+
+	spellings map[string]string // of a Struct of a prepared table: plain spelling → name
 
 	inputs bool // of a List: its entries are a step's inputs, with a bound of their own
 	most   int  // of a List or Map: how many entries it may have; 0: the usual bound

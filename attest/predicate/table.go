@@ -1,5 +1,7 @@
 package predicate
 
+import "sync"
+
 // Table returns the field table of a predicate type, and whether it has one. The
 // table is the caller's own copy.
 func Table(predicateType string) ([]Field, bool) {
@@ -20,12 +22,40 @@ func Table(predicateType string) ([]Field, bool) {
 		return denylistTable(), true
 	case TypeDeployment:
 		return deploymentTable(), true
+	case TypeAccess:
+		return accessTable(), true
 	case TypePreregistration:
 		return preregistrationTable(), true
 	case TypeOMS:
 		return omsTable(), true
 	}
 	return nil, false
+}
+
+// tables are the tables of all types, prepared for reading: made once, and never
+// changed.
+var tables = sync.OnceValue(func() map[string]*Field {
+	out := map[string]*Field{}
+	for _, n := range names() {
+		if fields, ok := Table(n.uri); ok {
+			f := &Field{Kind: Struct, Fields: fields, Closed: constrains(n.uri)}
+			f.prepare()
+			out[n.uri] = f
+		}
+	}
+	return out
+})
+
+// prepare notes the plain spellings of a table's names.
+func (f *Field) prepare() {
+	f.spellings = make(map[string]string, len(f.Fields))
+	for i := range f.Fields {
+		f.spellings[plainKey(f.Fields[i].Name)] = f.Fields[i].Name
+		f.Fields[i].prepare()
+	}
+	if f.Elem != nil {
+		f.Elem.prepare()
+	}
 }
 
 // claimedAt returns the way to the field that says when it happened, of a type
@@ -44,11 +74,18 @@ func claimedAt(predicateType string) []string {
 		return []string{"issuedAt"}
 	case TypeDeployment:
 		return []string{"deployedAt"}
+	case TypeAccess:
+		return []string{"grantedAt"}
 	case TypePreregistration:
 		return []string{"registeredAt"}
 	}
 	return nil
 }
+
+// constrains reports whether everything that a type's predicate says gives or
+// limits something, so that a field which nobody here knows is refused: a grant
+// with a limit that is ignored would be a wider grant.
+func constrains(predicateType string) bool { return predicateType == TypeAccess }
 
 // HasTime reports whether predicates of a type can say when what they claim
 // happened, that is, whether Facts.Claimed can be other than zero. Types without
@@ -67,6 +104,7 @@ func names() []struct{ short, uri string } {
 		{"status", TypeStatus},
 		{"denylist", TypeDenylist},
 		{"deployment", TypeDeployment},
+		{"access", TypeAccess},
 		{"preregistration", TypePreregistration},
 		{"test-result", "https://in-toto.io/attestation/test-result/v0.1"},
 		{"scai", "https://in-toto.io/attestation/scai/v0.3"},

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -290,8 +291,8 @@ func sameFold(a, b string) bool {
 	}
 	// ASCII keys of different length can't be equal under folding; others can
 	// (the Kelvin sign folds to k), so only the common case is short-cut.
-	if len(a) != len(b) && ascii(a) && ascii(b) {
-		return false
+	if ascii(a) && ascii(b) {
+		return len(a) == len(b) && strings.EqualFold(a, b)
 	}
 	return fold(a) == fold(b)
 }
@@ -305,8 +306,12 @@ func ascii(s string) bool {
 	return true
 }
 
-// fold maps each rune to the smallest rune of its folding orbit.
+// fold maps each rune to the smallest rune of its folding orbit. Of ASCII that is
+// the upper case, of which the Kelvin sign and the long s have a share.
 func fold(s string) string {
+	if ascii(s) {
+		return strings.ToUpper(s)
+	}
 	out := make([]rune, 0, len(s))
 	for _, r := range s {
 		least := r

@@ -2,6 +2,8 @@ package verify
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/pedigree-ml/pedigree/attest"
 )
@@ -11,7 +13,8 @@ import (
 // names besides. It begins when the ancestry is complete, so that it takes nothing
 // from the ancestry's budgets. It goes round by round, because consulting meets
 // further credentials, and who signed a revocation may have been revoked. It ends,
-// because after the anchors' payloads only trusted credentials can be new.
+// because after the anchors' payloads only trusted credentials can be new, and the
+// grants that others were delegated from, of which there are so many in a row.
 //
 // What strangers signed, and what lies where it does not belong, has no stand-in
 // asked about: whoever may attach something could have us ask for anything.
@@ -37,9 +40,14 @@ func (w *walk) consult(ctx, timed context.Context, scope Scope) error {
 			}
 		}
 	}
-	for _, n := range w.nodes { // into a set: the order does not matter
+	grants := newPursuit(w, ask)
+	for _, d := range slices.SortedFunc(maps.Keys(w.nodes), attest.Digest.Compare) {
+		n := w.nodes[d]
 		askOf(n.Evidence, true)
 		askOf(n.FileEvidence, true)
+		if scope.Grants {
+			grants.ancestor(n)
+		}
 	}
 	for len(round) > 0 {
 		nodes := make([]*node, 0, len(round))
@@ -59,6 +67,9 @@ func (w *walk) consult(ctx, timed context.Context, scope Scope) error {
 			// The payload of a revocation is not asked about: it is lifted by a
 			// restoration beside it. A deny list is a statement like any other.
 			askOf(n.Evidence, anchors[n.Digest])
+			if scope.Grants {
+				grants.consulted(n)
+			}
 		}
 	}
 	return nil

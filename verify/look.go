@@ -126,7 +126,7 @@ func (w *walk) list(ctx context.Context, v *visit, s Source) {
 		}
 		return w.take(v, a)
 	})
-	if err != nil && !absent(err) {
+	if err != nil && !attest.IsAbsent(err) {
 		v.missed(ctx, attest.Digest{}, err)
 	}
 }
@@ -162,15 +162,15 @@ func (w *walk) take(v *visit, a attest.Attached) bool {
 	v.opening.Add(1)
 	go func() {
 		defer func() { <-w.cpu; v.opening.Done() }()
-		_ = v.guard(func() { w.open(v, it, a.Bundle) })
+		_ = v.guard(func() { w.open(v, it, a) })
 	}()
 	return true
 }
 
 // open opens a bundle with the key it names. If that did not sign it, the
 // envelope waits: trying all keys is what strangers cost, and they have a budget.
-func (w *walk) open(v *visit, it *item, bundle []byte) {
-	e, err := w.opener.read(bundle)
+func (w *walk) open(v *visit, it *item, a attest.Attached) {
+	e, err := w.opener.read(a, it.sum)
 	if err != nil {
 		it.err = err
 		return
@@ -208,7 +208,7 @@ func (w *walk) fetch(ctx context.Context, v *visit) {
 		}
 		b, err := s.Manifest(ctx, v.node.Digest)
 		switch {
-		case err != nil && absent(err):
+		case err != nil && attest.IsAbsent(err):
 		case err != nil:
 			wrong = append(wrong, err)
 		case attest.SHA256(b) != v.node.Digest:

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"crypto/sha256"
 	"slices"
 
 	"github.com/pedigree-ml/pedigree/attest"
@@ -23,6 +24,14 @@ func Open(bundle []byte, keys []attest.PublicKey) (Evidence, error) {
 type Opener struct {
 	keys   []pinnedKey    // by fingerprint, each key once
 	byHint map[string]int // index into keys
+	memory *Memory        // may be nil
+}
+
+// Remembering returns an Opener that makes use of a memory; with a nil one it is o.
+func (o *Opener) Remembering(m *Memory) *Opener {
+	with := *o
+	with.memory = m
+	return &with
 }
 
 // NewOpener makes an Opener. A key that is listed twice counts once, whatever
@@ -59,18 +68,31 @@ func NewOpener(keys []attest.PublicKey) (*Opener, error) {
 // or ParseStatement refused. A predicate that does not decode is no error here:
 // somebody trusted did sign it, and [Evidence.Facts] says that it is unusable.
 func (o *Opener) Open(bundle []byte) (Evidence, error) {
-	e, err := o.read(bundle)
+	e, _, err := o.OpenAttached(attest.Attached{Bundle: bundle})
+	return e, err
+}
+
+// OpenAttached is Open for an attestation with the note that this verifier made of
+// it before, if it did; it returns the note to keep, which is nil without a memory.
+// Only the bundle and the note are looked at.
+func (o *Opener) OpenAttached(a attest.Attached) (e Evidence, note []byte, err error) {
+	sum := sha256.Sum256(a.Bundle)
+	env, err := o.read(a, sum)
 	if err != nil {
-		return Evidence{}, err
+		return Evidence{}, nil, err
 	}
-	k, ok := o.hinted(e)
+	k, ok := o.hinted(env)
 	if !ok {
-		k, ok = o.unhinted(e)
+		k, ok = o.unhinted(env)
 	}
 	if !ok {
-		return Evidence{}, o.stranger(e)
+		return Evidence{}, nil, o.stranger(env)
 	}
-	return believe(k.credential, e.payload)
+	e, err = believe(k.credential, env.payload)
+	if err != nil {
+		return Evidence{}, nil, err
+	}
+	return e, o.memory.note(sum, k.credential), nil
 }
 
 // An envelope is a bundle of the right shape that nobody believes yet.
@@ -78,17 +100,22 @@ type envelope struct {
 	payload     []byte
 	hint        string
 	certificate bool
-	entity      *entity // nil with a certificate
+	recognised  bool    // the key that it names is known to have signed it
+	entity      *entity // nil with a certificate, and where it is not needed
 }
 
-// read checks size and shape, and verifies nothing.
-func (o *Opener) read(b []byte) (*envelope, error) {
-	parsed, err := attest.ParseBundle(b)
+// read checks size and shape, and verifies nothing. sum is that of the bundle.
+func (o *Opener) read(a attest.Attached, sum [sha256.Size]byte) (*envelope, error) {
+	parsed, err := attest.ParseBundle(a.Bundle)
 	if err != nil {
 		return nil, err
 	}
 	e := &envelope{payload: parsed.Payload, hint: parsed.KeyHint, certificate: parsed.Certificate != nil}
 	if e.certificate {
+		return e, nil
+	}
+	if i, ok := o.byHint[e.hint]; ok && a.Note != nil && o.memory.recognises(a.Note, sum, o.keys[i].credential) {
+		e.recognised = true
 		return e, nil
 	}
 	e.entity, err = newEntity(parsed)
@@ -98,7 +125,7 @@ func (o *Opener) read(b []byte) (*envelope, error) {
 // hinted tries the one key that the bundle names.
 func (o *Opener) hinted(e *envelope) (pinnedKey, bool) {
 	i, ok := o.byHint[e.hint]
-	if !ok || e.certificate || !o.keys[i].signed(e) {
+	if !ok || e.certificate || !e.recognised && !o.keys[i].signed(e) {
 		return pinnedKey{}, false
 	}
 	return o.keys[i], true

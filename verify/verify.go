@@ -31,7 +31,8 @@
 // ancestry: it lies beside what it is about. So a [Scope] may have the walk end
 // with questions about what the chain rests on: what is attached to the stand-in
 // of each payload (a statement withdrawn), of each credential that signed one (a
-// key lost), and of what the scope names besides (a deny list). The answers are
+// key lost), and of what the scope names besides (a deny list); and about the
+// artifacts of the grants that access grants were delegated from. The answers are
 // kept apart from the ancestry ([Chain.Consulted]) and lead nowhere. A gap there
 // leaves open whether something was taken back, not where the model comes from.
 //

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -23,7 +22,14 @@ type Scope struct {
 	Consult bool
 	// Also are further digests to consult, as those that deny lists are kept under;
 	// with Consult, the payloads found there and who signed them are consulted too.
-	Also   []attest.Digest
+	Also []attest.Digest
+	// Grants asks, also without Consult, what access grants about the ancestry rest on:
+	// what is attached to the stand-ins of their payloads and of who signed them, and
+	// about the artifacts of the grants that they were delegated from, as far as
+	// predicate.MaxDelegations leads.
+	Grants bool
+	// Memory recognises bundles that were opened before; nil: there is none.
+	Memory *Memory
 	Limits Limits
 }
 
@@ -128,7 +134,7 @@ func newWalk(root attest.Digest, sources []Source, scope Scope) (*walk, error) {
 		return nil, err
 	}
 	w := &walk{
-		root: root, sources: sources, opener: opener, limits: limits, left: newBudget(limits),
+		root: root, sources: sources, opener: opener.Remembering(scope.Memory), limits: limits, left: newBudget(limits),
 		follow: map[string][]admission{}, cpu: make(chan struct{}, openers()),
 		nodes: map[attest.Digest]*node{}, consulted: map[attest.Digest]*node{},
 	}
@@ -274,18 +280,4 @@ func code(err error) attest.Code {
 		return c
 	}
 	return attest.CodeRegUnavailable
-}
-
-// absent reports whether a source looked and knows that a thing is not there.
-// Of several errors in one, all must say so: that one mirror has nothing proves
-// nothing about the one that did not answer.
-func absent(err error) bool {
-	if err == nil || err == attest.ErrAbsent {
-		return err != nil
-	}
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		errs := many.Unwrap()
-		return len(errs) > 0 && !slices.ContainsFunc(errs, func(e error) bool { return !absent(e) })
-	}
-	return absent(errors.Unwrap(err))
 }

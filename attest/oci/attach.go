@@ -102,7 +102,7 @@ func (r *Repository) confirm(ctx context.Context, subject, attestation attest.Di
 				continue
 			}
 			// That its name is listed is not yet that a reader gets it.
-			a, ok := r.fetch(ctx, c, subject)
+			a, ok := r.fetch(ctx, c, subject, unknown)
 			switch {
 			case ok && a.Err == nil && a.Manifest == attestation && bytes.Equal(a.Bundle, bundle):
 				return nil

@@ -14,12 +14,15 @@ import (
 	"github.com/pedigree-ml/pedigree/internal/strictjson"
 )
 
+// mediaTypeDockerList is Docker's name for an index.
+const mediaTypeDockerList = "application/vnd.docker.distribution.manifest.list.v2+json"
+
 // acceptManifests names every kind of manifest: a registry may answer 404 for one
 // that was not asked for, which would look like absence.
 func acceptManifests() http.Header {
 	return http.Header{"Accept": {
 		attest.MediaTypeManifest, attest.MediaTypeIndex,
-		"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json",
+		"application/vnd.docker.distribution.manifest.v2+json", mediaTypeDockerList,
 	}}
 }
 

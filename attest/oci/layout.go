@@ -39,6 +39,7 @@ type layout struct {
 	state    fileState                        // of the file that index was read from
 	subjects map[attest.Digest]attest.Digest  // of manifests opened to learn it
 	nested   map[attest.Digest][]indexedEntry // what opened indexes list
+	finder   *finder                          // of index; nil: none was needed yet
 }
 
 func newLayout(dir string) *layout {
@@ -81,8 +82,8 @@ func (l *layout) manifest(ctx context.Context, d attest.Digest) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	if !idx.lists(d) {
-		in, err := l.inNested(idx.entries, d, 0)
+	if !idx.listed[d] {
+		in, err := l.inNested(idx.indexes, d, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +99,7 @@ func (l *layout) readManifest(d attest.Digest) ([]byte, error) {
 	f, err := openRegular(l.path(d))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, &attest.Refusal{Code: attest.CodeRegUnavailable, About: d.String(), Why: "the layout lists it and does not have it: it is damaged"}
+			return nil, &attest.Refusal{Code: attest.CodeRegUnavailable, About: d.String(), Why: "the layout lists it and does not have it: it is damaged", Err: fs.ErrNotExist}
 		}
 		return nil, fileError(l.path(d), err)
 	}

@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
@@ -44,7 +42,7 @@ type indexedEntry struct {
 // isIndex reports whether the entry is said to be an index. Only an index is
 // opened for what it lists, and it has no layer to hold a bundle.
 func (e *indexedEntry) isIndex() bool {
-	return e.mediaType == attest.MediaTypeIndex || e.mediaType == "application/vnd.docker.distribution.manifest.list.v2+json"
+	return e.mediaType == attest.MediaTypeIndex || e.mediaType == mediaTypeDockerList
 }
 
 // An index is index.json: the raw document, to be written again with everything
@@ -53,14 +51,12 @@ type index struct {
 	top     map[string]json.RawMessage
 	raw     []json.RawMessage
 	entries []indexedEntry // parallel to raw
-}
-
-func (x *index) lists(d attest.Digest) bool {
-	return slices.ContainsFunc(x.entries, func(e indexedEntry) bool { return e.digest == d })
+	listed  map[attest.Digest]bool
+	indexes []indexedEntry // those of entries that are
 }
 
 func parseIndex(b []byte) (*index, error) {
-	var x index
+	x := index{listed: map[attest.Digest]bool{}}
 	if err := json.Unmarshal(b, &x.top); err != nil {
 		return nil, err
 	}
@@ -87,6 +83,10 @@ func parseIndex(b []byte) (*index, error) {
 			e.hint = got
 		}
 		x.entries = append(x.entries, e)
+		x.listed[e.digest] = true
+		if e.isIndex() {
+			x.indexes = append(x.indexes, e)
+		}
 		return nil
 	})
 	if err != nil {
@@ -248,79 +248,6 @@ func (l *layout) checkMarker() error {
 		return &attest.Refusal{Code: attest.CodeRegUnavailable, About: path, Why: fmt.Sprintf("version %q of a layout; 1.0.0 is read", marker.Version), Err: err}
 	}
 	return nil
-}
-
-// referrers finds the manifests with that subject: by hint, by opening those
-// without one, and in a fallback index, which some tools keep in layouts too.
-func (l *layout) referrers(ctx context.Context, subject attest.Digest, fresh bool) ([]candidate, error) {
-	idx, err := l.read(fresh)
-	if err != nil {
-		return nil, err
-	}
-	var out []candidate
-	var errs []error
-	for _, e := range idx.entries {
-		if err := ctx.Err(); err != nil {
-			return out, &attest.Refusal{Code: attest.CodeRegUnavailable, About: l.dir, Err: err}
-		}
-		if e.digest.IsZero() {
-			if strings.HasPrefix(e.artifactType, bundleTypePrefix) {
-				// Of which artifact it is an attestation, nobody here can find out.
-				out = append(out, candidate{err: attest.Refuse(attest.CodeDigestAlg, "%s lists an attestation by a digest that nobody here computes", l.dir)})
-			}
-			continue
-		}
-		if e.isIndex() {
-			if e.tag != fallbackTag(subject) || e.digest == subject {
-				continue
-			}
-			children, err := l.children(e.digest)
-			if err != nil {
-				errs = append(errs, err)
-			}
-			for _, c := range children {
-				if !c.digest.IsZero() {
-					out = append(out, candidate{digest: c.digest, artifactType: c.artifactType})
-				}
-			}
-			continue
-		}
-		got := e.hint
-		if got.IsZero() {
-			if got, err = l.subjectOf(e.digest); err != nil {
-				// It may be the one that was asked for. Listed, so that reading it
-				// again says what is wrong with it.
-				got = subject
-			}
-		}
-		if got == subject {
-			out = append(out, candidate{digest: e.digest, artifactType: e.artifactType})
-		}
-	}
-	return out, errors.Join(errs...)
-}
-
-// subjectOf opens a manifest to learn its subject. Content does not change, so
-// each is opened once.
-func (l *layout) subjectOf(d attest.Digest) (attest.Digest, error) {
-	l.mu.Lock()
-	got, ok := l.subjects[d]
-	l.mu.Unlock()
-	if ok {
-		return got, nil
-	}
-	b, err := l.readManifest(d)
-	if err != nil {
-		return attest.Digest{}, err
-	}
-	ref, err := readReferrer(b)
-	if err != nil && ref.subject.IsZero() {
-		return attest.Digest{}, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.subjects[d] = ref.subject
-	return ref.subject, nil
 }
 
 // children returns what an index in the layout lists, reading each once.

@@ -34,6 +34,14 @@ const (
 // error. Up to Options.Jobs manifests are fetched at once; yield is not called
 // concurrently.
 func (r *Repository) Attestations(ctx context.Context, artifact attest.Digest, yield func(attest.Attached) bool) error {
+	return r.attestations(ctx, artifact, unknown, yield)
+}
+
+// unknown is for those who know no attestations yet.
+func unknown(attest.Digest) bool { return false }
+
+// attestations is Attestations, and yields what is known without fetching it.
+func (r *Repository) attestations(ctx context.Context, artifact attest.Digest, known func(attest.Digest) bool, yield func(attest.Attached) bool) error {
 	if artifact.IsZero() {
 		return attest.Refuse(attest.CodeDigestFormat, "no artifact is named")
 	}
@@ -56,8 +64,12 @@ func (r *Repository) Attestations(ctx context.Context, artifact attest.Digest, y
 		for ; launched < len(found) && launched < i+r.opts.requestJobs(); launched++ {
 			ch, f := make(chan result, 1), found[launched]
 			fetches[launched] = ch
+			if f.err == nil && !f.digest.IsZero() && known(f.digest) {
+				ch <- result{attest.Attached{Manifest: f.digest}, true}
+				continue
+			}
 			go func() {
-				a, ok := r.fetch(ctx, f.candidate, f.subject)
+				a, ok := r.fetch(ctx, f.candidate, f.subject, known)
 				ch <- result{a, ok}
 			}()
 		}
@@ -124,8 +136,9 @@ func (r *Repository) candidates(ctx context.Context, artifact attest.Digest) ([]
 }
 
 // fetch reads one listed manifest and its bundle; ok is false if it is no
-// attestation of subject.
-func (r *Repository) fetch(ctx context.Context, c candidate, subject attest.Digest) (a attest.Attached, ok bool) {
+// attestation of subject. Of one that is known it reads nothing more than it takes to
+// learn that.
+func (r *Repository) fetch(ctx context.Context, c candidate, subject attest.Digest, known func(attest.Digest) bool) (a attest.Attached, ok bool) {
 	fail := func(err error) (attest.Attached, bool) {
 		a.Bundle, a.Err = nil, err
 		return a, true
@@ -142,6 +155,9 @@ func (r *Repository) fetch(ctx context.Context, c candidate, subject attest.Dige
 		a.Manifest = d
 		if uniqueTag(subject, d) != c.tag {
 			return fail(otherBytes(d, "lies under the tag of another attestation, "+c.tag))
+		}
+		if known(d) {
+			return a, true
 		}
 	}
 	b, err := r.store.manifest(ctx, a.Manifest)

@@ -58,6 +58,9 @@ type store interface {
 	referrers(ctx context.Context, subject attest.Digest, fresh bool) ([]candidate, error)
 	// tags returns all tags, in any order.
 	tags(ctx context.Context) ([]string, error)
+	// held lists what the store lists by itself, with jobs requests at once; see
+	// View.Held. On error, what it returns was found before.
+	held(ctx context.Context, jobs int) (list *inventory, exhaustive bool, err error)
 }
 
 // A blob is content on its way into a store.

@@ -53,35 +53,55 @@ func (g *glance) referrers(ctx context.Context, subject attest.Digest, fresh boo
 	if fresh {
 		return g.registry.referrers(ctx, subject, fresh)
 	}
-	return g.unite(ctx, subject, func() tagList { return g.once(ctx) })
+	return g.unite(ctx, subject, func() tagList { return g.listOnce(ctx, false) })
 }
 
-// once lists the tags, or returns the list that somebody got before; an error too
+// held lists the tags anew, and keeps the list for what is asked later.
+func (g *glance) held(ctx context.Context, jobs int) (*inventory, bool, error) {
+	return g.takeStock(ctx, jobs, g.listOnce(ctx, true))
+}
+
+// listOnce lists the tags, or returns the list that somebody got before; an error too
 // is kept, since asking hundreds of times a registry that is down helps nobody.
 // Those who come meanwhile wait. Who gave up learned nothing about the registry, and
-// the next one asks again.
-func (g *glance) once(ctx context.Context) tagList {
+// the next one asks again. Only anew it returns all tags; otherwise those that
+// referrers needs, which are kept.
+func (g *glance) listOnce(ctx context.Context, anew bool) tagList {
 	select {
 	case g.turn <- struct{}{}:
 	case <-ctx.Done():
 		return tagList{err: &attest.Refusal{Code: attest.CodeRegUnavailable, About: g.repo.Name(), Why: "gave up waiting for the list of tags", Err: ctx.Err()}}
 	}
 	defer func() { <-g.turn }()
-	if g.list != nil {
+	if g.list != nil && !anew {
 		return *g.list
 	}
 	// From the beginning: a registry that takes "last" amiss could give an empty list,
 	// and this one stands for all.
-	list := g.listTags(ctx, "")
-	if list.err != nil && ctx.Err() != nil {
-		return list
+	all := g.listTags(ctx, "")
+	if all.err != nil && ctx.Err() != nil {
+		return all
 	}
-	list.tags = slices.DeleteFunc(list.tags, func(t string) bool { return !strings.HasPrefix(t, fallbackPrefix) || !IsOwnTag(t) })
-	list.tags = slices.Clip(slices.Clone(list.tags)) // let go of the others
-	list.indexes = slices.ContainsFunc(list.tags, func(t string) bool { return !strings.Contains(t, ".") })
-	g.list = &list
-	return list
+	kept := all
+	kept.indexes = slices.ContainsFunc(all.tags, isFallbackIndex)
+	kept.tags = nil // not the others: they can be let go of
+	for _, t := range all.tags {
+		if isEvidenceTag(t) {
+			kept.tags = append(kept.tags, t)
+		}
+	}
+	g.list = &kept
+	if anew {
+		return all
+	}
+	return kept
 }
+
+// isEvidenceTag reports whether fallbackTag or uniqueTag makes such tags.
+func isEvidenceTag(tag string) bool { return strings.HasPrefix(tag, fallbackPrefix) && IsOwnTag(tag) }
+
+// isFallbackIndex reports whether fallbackTag makes such tags.
+func isFallbackIndex(tag string) bool { return isEvidenceTag(tag) && !strings.Contains(tag, ".") }
 
 // fallbackPrefix is how every tag begins that fallbackTag and uniqueTag make.
 const fallbackPrefix = "sha256-"

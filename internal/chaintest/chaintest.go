@@ -1,11 +1,11 @@
 // Package chaintest builds small worlds of signed statements for tests.
 //
 // A [World] has keys by name, manifests, and bundles attached to artifacts, and
-// is asked through [World.Source] as a registry would be. Everything in it is
-// real: keys sign, bundles verify, manifests hash. What a test can do is what an
-// attacker or an outage can do: leave something out ([World.Remove]), change it
-// ([World.Corrupt]), attach it elsewhere ([World.Attach]), or fail to answer
-// ([World.Break]).
+// is asked through [World.Source] or [World.Holding] as a registry would be.
+// Everything in it is real: keys sign, bundles verify, manifests hash. What a test
+// can do is what an attacker or an outage can do: leave something out
+// ([World.Remove]), change it ([World.Corrupt]), attach it elsewhere
+// ([World.Attach]), or fail to answer ([World.Break]).
 //
 // Keys are Ed25519 keys made from their names and Ed25519 signs without
 // randomness, so a world built twice has the same bytes.
@@ -38,6 +38,8 @@ type World struct {
 	attached  map[attest.Digest][]attached
 	listing   map[attest.Digest]error
 	fetching  map[attest.Digest]error
+	tags      map[attest.Digest][]string
+	holding   error
 }
 
 type attached struct {
@@ -54,6 +56,7 @@ func New(t testing.TB) *World {
 		attached:  map[attest.Digest][]attached{},
 		listing:   map[attest.Digest]error{},
 		fetching:  map[attest.Digest]error{},
+		tags:      map[attest.Digest][]string{},
 	}
 }
 

@@ -39,6 +39,9 @@ func (t *telling) close() {
 			v.Acknowledged = append(v.Acknowledged, Acknowledgment{Where: "revocation", Rests: "no revocation being hidden", Why: x.acknowledge})
 		}
 	}
+	if d.access != nil && d.access.acknowledge != "" {
+		v.Acknowledged = append(v.Acknowledged, Acknowledgment{Where: "access", Rests: "no grant being hidden", Why: d.access.acknowledge})
+	}
 	for _, o := range d.policies {
 		if o.vsa != nil && o.vsa.acknowledge != "" {
 			v.Acknowledged = append(v.Acknowledged, Acknowledgment{Where: "policies." + o.name, Rests: "no newer summary being hidden", Why: o.vsa.acknowledge})
@@ -79,11 +82,11 @@ func (t *telling) close() {
 // whole ancestry, and last what other policies asked.
 func (t *telling) order() func(step string) int {
 	d := t.ev.d
-	places := map[string]int{StepPolicy: -2, StepStatus: -1, StepRevocation: len(d.steps), StepDeny: len(d.steps) + 1, StepFormats: len(d.steps) + 2}
+	places := map[string]int{StepPolicy: -2, StepStatus: -1, StepRevocation: len(d.steps), StepDeny: len(d.steps) + 1, StepFormats: len(d.steps) + 2, StepAccess: len(d.steps) + 3}
 	for i, s := range d.steps {
 		places[s.name] = i
 	}
-	next := len(d.steps) + 3
+	next := len(d.steps) + 4
 	for i, o := range d.policies {
 		places[o.name] = next + i
 	}

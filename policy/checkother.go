@@ -38,6 +38,9 @@ func (r *documentReader) checkFile() {
 			r.problem(x.pos, attest.CodePolicyParse, "deny: threshold %d cannot be met by %d principals", x.threshold, len(x.by))
 		}
 	}
+	if d.access != nil {
+		r.checkPrincipals(d.access.pos, "access: by", d.access.by)
+	}
 	if f := d.formats; f != nil && f.scan != "" {
 		if s := d.step(f.scan); s == nil || s.about != aboutArtifact {
 			r.problem(f.pos, attest.CodePolicyParse, "formats: scan names %q, which is no step about the judged artifact (about: artifact)", f.scan)

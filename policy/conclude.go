@@ -55,6 +55,7 @@ func (ev *evaluator) verdict() *Verdict {
 	t.revocations()
 	t.denials()
 	t.formats()
+	t.access()
 	t.evidence()
 	t.close()
 	v.Outcome = conclude(t.answers)

@@ -29,6 +29,7 @@ type document struct {
 	policies    []*otherPolicy
 	deny        []*denial
 	formats     *formatRule // nil: none
+	access      *accessRule // nil: none
 	sharedFiles []attest.Digest
 	limits      limits
 

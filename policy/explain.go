@@ -58,6 +58,7 @@ func (p *Policy) Explain() Explanation {
 	}
 	add(d.explainOthers())
 	add(d.explainFormats())
+	add(d.explainAccess())
 	add(d.explainDenials())
 	add(d.explainWithdrawals())
 	add(d.explainStatus())

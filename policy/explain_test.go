@@ -41,6 +41,7 @@ policies:
     digest: "sha256:7777777777777777777777777777777777777777777777777777777777777777"
     vsa: {by: [hub], verifier: "https://hub.example/verifier", resource: "registry.example/base", maxAge: 168h, levels: [SLSA_BUILD_LEVEL_3], acknowledgeAbsence: "summary reason"}
 formats: {weights: [safetensors, gguf], kinds: [weight, config], scan: scan-files}
+access: {by: [hub], tools: {search: [read, list], sql: any}, secrets: [api-key@vault, db], executionPaths: [/srv/agent], dataScopes: ["s3://acme/credit/"], acknowledgeAbsence: "access reason"}
 steps:
   prepare:
     predicate: https://slsa.dev/provenance/v1
@@ -244,6 +245,17 @@ func changes() []change {
 		{"formats", "kinds", "kinds: [weight, config]", "kinds: [weight, config, doc]"},
 		{"formats", "kinds", ", kinds: [weight, config]", ""},
 		{"formats", "scan", ", scan: scan-files", ""},
+		{"policy", "access", "\naccess:", "\n# access:"},
+		{"access", "by", "access: {by: [hub]", "access: {by: [hub, alice]"},
+		{"access", "tools", "sql: any", "sql: [query]"},
+		{"access", "tools", "search: [read, list]", "search: [read]"},
+		{"access", "tools", ", sql: any", ""},
+		{"access", "secrets", "api-key@vault, db", "api-key@vault"},
+		{"access", "secrets", "api-key@vault", "api-key"},
+		{"access", "executionPaths", "/srv/agent", "/srv"},
+		{"access", "dataScopes", "s3://acme/credit/", "s3://acme"},
+		{"access", "acknowledgeAbsence", "access reason", "access excuse"},
+		{"access", "acknowledgeAbsence", ", acknowledgeAbsence: \"access reason\"", ""},
 		{"step", "roles", "roles: {risk: 1}", "roles: {owner: 1}"},
 		{"step", "roles", "    roles: {risk: 1}\n", ""},
 		{"step", "threshold", "    threshold: 2\n    kind", "    threshold: 1\n    kind"},

@@ -92,6 +92,9 @@ func (d *document) explainStatus() Section {
 	if slices.ContainsFunc(d.deny, func(x *denial) bool { return x.acknowledge == "" }) {
 		needed.Parts = append(needed.Parts, Sentence{Text: "what is denied: nothing denied, and no newer list, is hidden"})
 	}
+	if d.access != nil && d.access.acknowledge == "" {
+		needed.Parts = append(needed.Parts, Sentence{Text: "what access it may be granted: no grant is hidden"})
+	}
 	if len(d.revocation) > 0 && !d.revocationAcknowledged() {
 		needed.Parts = append(needed.Parts, Sentence{Text: "what may be withdrawn: no withdrawal is hidden"})
 	}
@@ -174,6 +177,9 @@ func (d *document) acknowledged() Sentence {
 		default:
 			add("what is denied (%s), which rests on nothing being hidden: %s", x.reason, quoted(x.acknowledge))
 		}
+	}
+	if d.access != nil && d.access.acknowledge != "" {
+		add("what access it may be granted, which rests on no grant being hidden: %s", quoted(d.access.acknowledge))
 	}
 	if d.revocationAcknowledged() {
 		for _, v := range d.revocation {

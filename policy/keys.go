@@ -5,7 +5,7 @@ package policy
 // made of the same lists, and tests hold the reference and the explanation to
 // them; those of a step are stepKeys.
 var (
-	policyKeys     = []string{"apiVersion", "kind", "metadata", "artifact", "evidence", "unsafeTime", "principals", "steps", "contexts", "status", "revocation", "policies", "deny", "formats", "sharedFiles", "limits"}
+	policyKeys     = []string{"apiVersion", "kind", "metadata", "artifact", "evidence", "unsafeTime", "principals", "steps", "contexts", "status", "revocation", "policies", "deny", "formats", "access", "sharedFiles", "limits"}
 	metadataKeys   = []string{"name", "version", "description", "notBefore", "expires"}
 	limitKeys      = []string{"depth", "attestationsPerArtifact", "attestations", "bytes", "inputs", "time", "celCost", "policies", "requirements"}
 	principalKeys  = []string{"kind", "roles", "credentials"}
@@ -19,6 +19,7 @@ var (
 	otherKeys      = []string{"file", "digest", "context", "vsa"}
 	summaryKeys    = []string{"by", "verifier", "resource", "maxAge", "levels", "acknowledgeAbsence"}
 	formatKeys     = []string{"weights", "kinds", "scan"}
+	accessKeys     = []string{"by", "tools", "secrets", "executionPaths", "dataScopes", "acknowledgeAbsence"}
 	conditionKeys  = []string{"dischargedBy", "untilDue"}
 	compareKeys    = []string{"id", "with", "cel", "message", "controls", "sameInputs"}
 	carryKeys      = []string{"step", "added"}

@@ -17,7 +17,7 @@ type keyRow struct {
 // reference, docs/policy.md, says more, and a test holds it to the same keys.
 func keyTable() []keyRow {
 	var all []keyRow
-	for _, rows := range [][]keyRow{fileKeyTable(), partyKeyTable(), absenceKeyTable(), otherKeyTable(), stepKeyTable(), relationKeyTable(), inputKeyTable()} {
+	for _, rows := range [][]keyRow{fileKeyTable(), partyKeyTable(), absenceKeyTable(), accessKeyTable(), otherKeyTable(), stepKeyTable(), relationKeyTable(), inputKeyTable()} {
 		all = append(all, rows...)
 	}
 	return all
@@ -40,6 +40,7 @@ func fileKeyTable() []keyRow {
 		{partPolicy, "policies", named(partOther, 0), "Other teams' policies, which judge inputs in the place of this one."},
 		{partPolicy, "deny", oneOrMore(one(partDeny), 0), "Artifacts that must not occur anywhere in the ancestry, listed here or in a list that others sign."},
 		{partPolicy, "formats", one(partFormats), "What files the judged artifact may consist of."},
+		{partPolicy, "access", one(partAccess), "What the judged artifact may be granted at most: no access beyond this."},
 		{partPolicy, "sharedFiles", oneOrMore(digestText, 0), "Digests of files (a licence text, say) that may occur in data sets that must be disjoint."},
 
 		{partMetadata, "name", name, "A name: letters, digits, - and _, beginning with a letter."},
@@ -99,6 +100,18 @@ func absenceKeyTable() []keyRow {
 		{partDeny, "threshold", number(1, 1000), "With list: how many of them must have signed the very same list; default 1."},
 		{partDeny, "maxAge", duration, "With list: how old it may be, like 24h."},
 		{partDeny, "acknowledgeAbsence", text, "Why it is acceptable that something denied, or a newer list, could have been hidden; required without status."},
+	}
+}
+
+// accessKeyTable has the keys of what may be granted.
+func accessKeyTable() []keyRow {
+	return []keyRow{
+		{partAccess, "by", oneOrMore(text, 1), "The principals whose grants count without having been delegated. The bound is for the grants of all."},
+		{partAccess, "tools", toolBounds, "The tools, each with a list of operations, or any for all that it can do. None, unless stated."},
+		{partAccess, "secrets", oneOrMore(secretText, 0), "The names of secrets: NAME, wherever it is kept, or NAME@STORE. None, unless stated."},
+		{partAccess, "executionPaths", oneOrMore(text, 0), "What it may run, and all below. Nothing, unless stated."},
+		{partAccess, "dataScopes", oneOrMore(text, 0), "What data it may reach, and all below. None, unless stated."},
+		{partAccess, "acknowledgeAbsence", text, "Why it is acceptable that a grant could have been hidden; required without status."},
 	}
 }
 

@@ -41,6 +41,7 @@ func (p *Policy) Findings(at time.Time) []Finding {
 	l.file(at)
 	l.principals()
 	l.controls()
+	l.access()
 	for _, s := range p.doc.steps {
 		l.expressions(s)
 		l.step(s)

@@ -85,6 +85,7 @@ func (ev *evaluator) judgeOther(o *otherPolicy, d attest.Digest, a *otherAnswer)
 var saysNo = []attest.Code{
 	attest.CodeVeto, attest.CodeRevoked, attest.CodeQuarantined, attest.CodeDenied, attest.CodeRule, attest.CodePolicyEval, attest.CodeConflict, attest.CodeLeakage,
 	attest.CodeRollback, attest.CodeFormat, attest.CodeFileExtra, attest.CodePredicateSchema, attest.CodePolicyExpired, attest.CodeNoRule,
+	attest.CodeAccess, attest.CodeDelegation,
 }
 
 // summaries looks for a verification summary that may stand in: of each verifier,

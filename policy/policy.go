@@ -100,13 +100,10 @@ func (d *document) scope(s *verify.Scope) {
 		s.Keys = append(s.Keys, pr.keys...)
 	}
 	for _, st := range d.steps {
-		f := verify.Follow{PredicateType: st.predicate, BuildType: st.buildType, Files: st.covers != ""}
-		for _, name := range st.by {
-			f.By = append(f.By, d.principal(name).credentials...)
-		}
-		s.Follow = append(s.Follow, f)
+		s.Follow = append(s.Follow, d.follow(st))
 	}
 	s.Consult = s.Consult || len(d.revocation) > 0
+	s.Grants = s.Grants || d.access != nil
 	for _, x := range d.deny {
 		if x.list != "" {
 			s.Also = append(s.Also, predicate.DenylistAnchor(x.list))
@@ -117,6 +114,15 @@ func (d *document) scope(s *verify.Scope) {
 			o.policy.doc.scope(s)
 		}
 	}
+}
+
+// follow returns which evidence is of a step, and by whom.
+func (d *document) follow(s *step) verify.Follow {
+	f := verify.Follow{PredicateType: s.predicate, BuildType: s.buildType, Files: s.covers != ""}
+	for _, name := range s.by {
+		f.By = append(f.By, d.principal(name).credentials...)
+	}
+	return f
 }
 
 // Contexts returns the names of the contexts in which the policy can be asked;

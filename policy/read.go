@@ -83,7 +83,7 @@ func (r *documentReader) read(root *yaml.Node) {
 	for _, part := range []struct {
 		key  string
 		read func(*yaml.Node)
-	}{{"contexts", r.contexts}, {"status", r.status}, {"revocation", r.revocation}, {"deny", r.denials}, {"formats", r.formats}} {
+	}{{"contexts", r.contexts}, {"status", r.status}, {"revocation", r.revocation}, {"deny", r.denials}, {"formats", r.formats}, {"access", r.access}} {
 		if f[part.key] != nil {
 			part.read(f[part.key])
 		}

@@ -17,7 +17,7 @@ import (
 // (TestGapsLeaveOpenOnlyWhatTheyHide), one with a status as if without. Left out
 // as well: other policies, signed deny lists, contexts, scope, compare, before,
 // covers, carriesOver, roles, discharges, versions, formats, one thing in two roles,
-// of keys all but whose they are, and times that somebody authenticated.
+// access, of keys all but whose they are, and times that somebody authenticated.
 func Reference(p *Policy, c verify.Chain, q Question) (bool, func(step string, d attest.Digest) bool) {
 	f := &reference{d: p.doc, c: c, at: q.At, took: map[*line][]attest.Digest{}}
 	f.bind()

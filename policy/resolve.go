@@ -75,6 +75,9 @@ func (d *document) resolveRest(m map[string]any) {
 	if d.formats != nil {
 		m["formats"] = map[string]any{"weights": d.formats.weights, "kinds": d.formats.kinds, "scan": d.formats.scan}
 	}
+	if d.access != nil {
+		m["access"] = d.access.resolve()
+	}
 	policies := map[string]any{}
 	for _, o := range d.policies {
 		p := map[string]any{"digest": o.digest, "context": o.context}

@@ -56,6 +56,7 @@ const (
 	partOther      = "otherPolicy"
 	partSummary    = "summary"
 	partFormats    = "formats"
+	partAccess     = "access"
 	partConditions = "conditions"
 	partCompare    = "compare"
 	partCarry      = "carriesOver"
@@ -112,6 +113,7 @@ func languageParts() []part {
 		{partOther, "A policy that judges inputs in the place of this one.", otherKeys, schema{"required": []string{"digest"}, "anyOf": []schema{needs("file"), needs("vsa")}}},
 		{partSummary, "Whose verification summary may stand in for evidence.", summaryKeys, needs("by", "verifier", "resource", "maxAge")},
 		{partFormats, "What files the judged artifact may consist of.", formatKeys, needs("weights")},
+		{partAccess, "What the judged artifact may be granted at most.", accessKeys, needs("by")},
 		{partConditions, "How the conditions of an approval are met.", conditionKeys, needs("dischargedBy")},
 		{partCompare, "An expression over two pieces of evidence.", compareKeys, needs("id", "with", "cel", "message")},
 		{partCarry, "A step over which evidence about the parent carries.", carryKeys, needs("step")},
@@ -172,6 +174,14 @@ func versionText() schema { return schema{"type": "string", "pattern": versionPa
 func countsByRole() schema {
 	return schema{"type": "object", "minProperties": 1, "patternProperties": schema{namePattern.String(): number(1, 1000)()}, "additionalProperties": false}
 }
+
+// toolBounds are operations by the name of a tool, which may be anything.
+func toolBounds() schema {
+	return schema{"type": "object", "additionalProperties": schema{"anyOf": []schema{{"const": anyOperation}, listOf(text, 1)()}}}
+}
+
+// secretText is NAME or NAME@STORE.
+func secretText() schema { return schema{"type": "string", "pattern": `^[^@]+(@[^@]+)?$`} }
 
 // instant is a time as time.RFC3339 reads it, in UTC; format is an annotation,
 // so the pattern is what editors check.

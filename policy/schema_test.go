@@ -208,7 +208,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	chapter := map[string]string{
 		"policy": "## The file", "metadata": "## The file", "limits": "## Limits", "deny": "## Deny lists",
 		"status": "## Completeness: status", "revocation": "## Withdrawals", "otherPolicy": "## Other teams' models", "summary": "## Other teams' models",
-		"formats": "## Formats", "context": "## Approvals", "conditions": "## Approvals", "compare": "## Rules that relate steps", "carriesOver": "## Rules that relate steps",
+		"formats": "## Formats", "access": "## Access", "context": "## Approvals", "conditions": "## Approvals", "compare": "## Rules that relate steps", "carriesOver": "## Rules that relate steps",
 		"principal": "### principals", "credential": "### principals", "step": "### steps", "rule": "### steps", "input": "### inputs",
 	}
 	// An example explains no key.

@@ -119,6 +119,7 @@ const (
 	StepRevocation = "revocation"
 	StepDeny       = "deny"
 	StepFormats    = "formats"
+	StepAccess     = "access"
 )
 
 // A Requirement is one thing the policy asked of one artifact, and the answer.

@@ -76,6 +76,8 @@ func (w *world) defaults(ctx context.Context, d *deed) (map[string]any, error) {
 		return map[string]any{"name": d.of[0].list, "sequence": 1, "issuedAt": at, "validUntil": stamp(d.until(24 * time.Hour)), "artifacts": list}, nil
 	case predicate.TypeDeployment:
 		return map[string]any{"environment": w.environment(), "deployedAt": at}, nil
+	case predicate.TypeAccess:
+		return map[string]any{"principal": map[string]any{"id": "rehearsal", "kind": predicate.AccessAgent}, "grantedAt": at, "notAfter": stamp(d.until(24 * time.Hour))}, nil
 	case predicate.TypePreregistration:
 		return map[string]any{"registeredAt": at}, nil
 	case predicate.TypeOMS:

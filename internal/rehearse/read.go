@@ -234,7 +234,7 @@ func (r *reader) expectation(f *File, c *testCase, n *yaml.Node, m map[string]*y
 		steps, rules = append(steps, s.Step), append(append(rules, s.Rules...), s.Comparisons...)
 	}
 	for _, prefix := range append([]string{""}, f.others...) {
-		for _, part := range []string{"policy", "deny", "status", "revocation", "formats"} {
+		for _, part := range []string{"policy", "deny", "status", "revocation", "formats", "access"} {
 			steps = append(steps, path.Join(prefix, part))
 		}
 	}

@@ -21,6 +21,7 @@ artifact: train
 unsafeTime: claimed
 status: {by: [authority]}
 revocation: [{by: [authority], of: [artifact, key]}]
+access: {by: [authority], tools: {search: [read]}}
 principals:
   trainer:   {kind: workload, credentials: [{key: keys/trainer.pub}, {key: keys/trainer2.pub}]}
   evaluator: {kind: workload, credentials: [{key: keys/evaluator.pub}]}
@@ -127,6 +128,12 @@ func TestCases(t *testing.T) {
 		`{name: x, with: {r: {type: revocation, of: model, by: authority}, b: {type: revocation, of: model, by: authority, restores: r}}, expect: ALLOW}`,
 		`{name: x, with: {r: {type: revocation, of: {payload: approve}, by: alice}}, expect: DENY, steps: approve}`,
 		`{name: x, with: {r: {type: revocation, of: {key: evaluator}, by: authority}}, expect: DENY, steps: evaluate}`,
+		// What is granted.
+		`{name: x, with: {g: {type: access, of: model, by: trainer, predicate: {tools: [{name: search, operations: [read]}]}}}, expect: ALLOW}`,
+		`{name: x, with: {g: {type: access, of: model, by: trainer, predicate: {tools: [{name: search}]}}}, expect: DENY, codes: E_ACCESS, steps: access}`,
+		`{name: x, with: {g: {type: access, of: model, by: trainer, at: -3h, validFor: 2h, predicate: {tools: [{name: search}]}}}, expect: ALLOW}`,
+		`{name: x, with: {g: {type: access, of: model, by: authority, predicate: {principal: {id: trainer}, mayDelegate: 1}}, h: {type: access, of: model, by: trainer, validFor: 1h, predicate: {delegation: {from: {payload: {payloadOf: g}, artifact: {digestOf: model}}}}}}, expect: ALLOW}`,
+		`{name: x, with: {g: {type: access, of: model, by: authority, predicate: {principal: {id: alice}, mayDelegate: 1}}, h: {type: access, of: model, by: trainer, validFor: 1h, predicate: {delegation: {from: {payload: {payloadOf: g}, artifact: {digestOf: model}}}}}}, expect: DENY, codes: E_DELEGATION, steps: access}`,
 	} {
 		rep := run(t, head+"  - "+c+"\n")
 		for _, r := range rep.Cases {
@@ -274,7 +281,8 @@ step approve true/false
 rule approve APPR-1 true/false
 veto approve true/false
 requirement status true/false
-requirement revocation true/false`
+requirement revocation true/false
+requirement access true/false`
 	rep := run(t, head)
 	if got := seen(rep); got != want || rep.Covered != 50 {
 		t.Errorf("%d%% of\n%s", rep.Covered, got)
@@ -284,6 +292,7 @@ requirement revocation true/false`
 		{`{name: x, change: {train: {inputs: null}}, expect: DENY, steps: train}`, "line train.training-data true/true"},
 		{`{name: x, set: {approve: {decision: rejected}}, expect: DENY, codes: E_VETO}`, "veto approve true/true"},
 		{`{name: x, status: false, expect: DENY, steps: status}`, "requirement status true/true"},
+		{`{name: x, with: {g: {type: access, of: model, by: trainer, predicate: {secrets: [{name: k}]}}}, expect: DENY, steps: access}`, "requirement access true/true"},
 		{`{name: x, without: approve, expect: DENY, steps: approve}`, "step approve true/true"},
 	} {
 		if got := seen(run(t, head+"  - "+c.text+"\n")); !strings.Contains(got+"\n", c.item+"\n") {

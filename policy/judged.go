@@ -1,0 +1,25 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/pedigree-ml/pedigree/verify"
+)
+
+// Judged returns the steps whose output the policy judges, as its `artifact` lists
+// them; none for the zero Policy.
+func (p *Policy) Judged() []string {
+	if p.doc == nil {
+		return nil
+	}
+	return slices.Clone(p.doc.artifact)
+}
+
+// StepEvidence returns which evidence is of a step and by whom, and whether there
+// is a step of that name. It says nothing of what else the step asks.
+func (p *Policy) StepEvidence(name string) (verify.Follow, bool) {
+	if p.doc == nil || p.doc.step(name) == nil {
+		return verify.Follow{}, false
+	}
+	return p.doc.follow(p.doc.step(name)), true
+}

@@ -8,8 +8,8 @@ MODULES := . tools $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
 .PHONY: build demo test check bench clean
 
-build: ## build bin/pedigree
-	$(GO) build -trimpath -o bin/pedigree ./cmd/pedigree
+build: ## build bin/pedigree, and bin/pedigree-layout, which it starts to draw
+	$(GO) build -trimpath -o bin/ ./cmd/pedigree ./cmd/pedigree-layout
 
 demo: build ## a real pipeline, verified and attacked, in ./demo
 	./bin/pedigree demo --dir demo

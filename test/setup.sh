@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests use beyond Go: git and a shell for the demonstration,
 # openssl to read our keys with somebody else's program, docker-registry as a real
-# registry without the referrers API. Each is a Debian package of the same name.
+# registry without the referrers API, chromium to open drawings in a real browser, and
+# Graphviz's dot to read them. Each is a Debian package of the same name, but for dot.
 # Where it cannot install, it says what will be left out; the tests skip those
 # parts by name, and fail where CI=true asks for everything.
 set -euo pipefail
@@ -14,8 +15,8 @@ if [ "$(id -u)" -eq 0 ]; then
 fi
 
 missing=()
-for program in git openssl docker-registry; do
-	command -v "$program" >/dev/null || missing+=("$program")
+for program in git openssl docker-registry chromium dot:graphviz; do
+	command -v "${program%%:*}" >/dev/null || missing+=("${program##*:}")
 done
 if [ ${#missing[@]} -eq 0 ]; then
 	exit 0

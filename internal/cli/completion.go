@@ -17,7 +17,7 @@ func completions(c *cobra.Command) {
 		"output": {"text", "json"},
 		"action": {predicate.ActionRevoke, predicate.ActionQuarantine, predicate.ActionSupersede, predicate.ActionRestore},
 		"kind":   {"model", "dataset", "code", "doc"},
-		"type": {"provenance", "evaluation", "approval", "vsa", "revocation", "status", "denylist", "deployment", "preregistration",
+		"type": {"provenance", "evaluation", "approval", "vsa", "revocation", "status", "denylist", "deployment", "access", "preregistration",
 			"test-result", "scai", "vulns", "link", "cyclonedx", "spdx", "oms"},
 	} {
 		if c.Flags().Lookup(name) != nil {

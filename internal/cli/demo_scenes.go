@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,7 +16,7 @@ const harness = `git+https://git.example/acme/credit@gitCommit:$(git -C code rev
 // demoScenes returns the demonstration. The commands are text for a shell:
 // what is printed is what runs.
 func demoScenes(now time.Time) []scene {
-	return append(pipelineScenes(), attackScenes(now)...)
+	return slices.Concat(pipelineScenes(), attackScenes(now), questionScenes())
 }
 
 func pipelineScenes() []scene {

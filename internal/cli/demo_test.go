@@ -42,7 +42,7 @@ func TestDemo(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		text := string(out)
-		for what, want := range map[string]int{"Attack: ": 8, "Withdrawn: ": 1, "  ALLOW  sha256:": 1, "  DENY  sha256:": 9, "  UNDECIDED  sha256:": 1, "!! ": 0} {
+		for what, want := range map[string]int{"Attack: ": 8, "Withdrawn: ": 1, "Question: ": 3, "  ALLOW  sha256:": 2, "  DENY  sha256:": 9, "  UNDECIDED  sha256:": 1, "!! ": 0} {
 			if got := strings.Count(text, what); got != want {
 				t.Errorf("%q occurs %d times, want %d\n%s", what, got, want, text)
 			}

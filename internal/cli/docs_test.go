@@ -77,11 +77,11 @@ func leaves(c *cobra.Command) []*cobra.Command {
 		if sub.Hidden || sub.Name() == "completion" || sub.Name() == "help" {
 			continue
 		}
-		if visible := leaves(sub); len(visible) > 0 {
-			out = append(out, visible...)
-			continue
+		visible := leaves(sub)
+		if len(visible) == 0 || sub.LocalNonPersistentFlags().HasAvailableFlags() { // attest does something, and holds others
+			out = append(out, sub)
 		}
-		out = append(out, sub)
+		out = append(out, visible...)
 	}
 	return out
 }

@@ -33,9 +33,9 @@ func (a *app) attestCommand() *cobra.Command {
 		Short: "sign a statement about an artifact and attach it",
 		Long: `Signs a statement about an artifact, with the predicate in a JSON file, attaches it
 and prints the digest of its payload. TYPE is provenance, evaluation, approval, vsa,
-revocation, status, denylist, deployment, preregistration or oms, whose predicates are
-checked before anything is signed; test-result, scai, vulns, link, cyclonedx or spdx;
-or a URI.`,
+revocation, status, denylist, deployment, access, preregistration or oms, whose
+predicates are checked before anything is signed; test-result, scai, vulns, link,
+cyclonedx or spdx; or a URI.`,
 		Example: "  pedigree attest ocidir://registry:model --type evaluation --predicate eval.json --key evaluator.key",
 		Args:    arguments("REF"),
 		RunE: act(func(ctx context.Context, args []string) error {
@@ -46,6 +46,7 @@ or a URI.`,
 	c.Flags().StringVar(&file, "predicate", "", "the JSON file with the predicate")
 	c.Flags().StringVar(&key, "key", "", "the private key to sign with")
 	required(c, "type", "predicate", "key")
+	c.AddCommand(a.attestAccessCommand(), a.attestDeploymentCommand()) // no group: a reference is no name of a command
 	return c
 }
 

@@ -22,15 +22,28 @@ import (
 // their digest is, and get the zero Digest. So a file of a terabyte that should
 // have a kilobyte costs nothing. With a nil m every file is read.
 func inspectDir(ctx context.Context, dir string, m *attest.Manifest, bars *bars) (map[attest.Digest]policy.Inspected, map[string]attest.Digest, error) {
+	inspected, found, err := inspectFiles(ctx, dir, m, bars)
+	if err != nil {
+		return nil, nil, err
+	}
+	paths := make(map[string]attest.Digest, len(found))
+	for _, f := range found {
+		paths[f.Path] = f.Digest
+	}
+	return inspected, paths, nil
+}
+
+// inspectFiles is inspectDir, and returns the files with their sizes, by path.
+func inspectFiles(ctx context.Context, dir string, m *attest.Manifest, bars *bars) (map[attest.Digest]policy.Inspected, []filehash.File, error) {
 	found, err := filehash.Scan([]string{dir}, attest.MaxFiles)
 	if err != nil {
 		return nil, nil, err
 	}
-	paths := make(map[string]attest.Digest, len(found.Files))
+	at := make(map[string]int, len(found.Files))
 	sizes := manifestSizes(m)
 	var read filehash.Tree
-	for _, f := range found.Files {
-		paths[f.Path] = attest.Digest{}
+	for i, f := range found.Files {
+		at[f.Path] = i
 		if size, named := sizes[f.Path]; m == nil || named && size == f.Size {
 			read.Files = append(read.Files, f)
 		}
@@ -56,13 +69,13 @@ func inspectDir(ctx context.Context, dir string, m *attest.Manifest, bars *bars)
 	}
 	inspected := make(map[attest.Digest]policy.Inspected, len(read.Files))
 	for i, f := range read.Files { // sorted by path
-		paths[f.Path] = f.Digest
+		found.Files[at[f.Path]].Digest = f.Digest
 		// The same bytes under two paths are one file, and one of its names may lie.
 		if old, ok := inspected[f.Digest]; !ok || old.Problem == "" {
 			inspected[f.Digest] = policy.Inspected(results[i])
 		}
 	}
-	return inspected, paths, nil
+	return inspected, found.Files, nil
 }
 
 func manifestSizes(m *attest.Manifest) map[string]int64 {
@@ -90,10 +103,8 @@ func sizeRefusal(path string, err error) error {
 // attest.CodeSubjectMismatch. A manifest that does not name the path of everything
 // it holds can be compared with no folder: that is attest.CodeFileMissing too.
 func compareDir(m *attest.Manifest, hashed map[string]attest.Digest) []*attest.Refusal {
-	if len(m.Files) == 0 || len(m.Files) < len(m.Layers) {
-		return []*attest.Refusal{{Code: attest.CodeFileMissing, About: m.Digest.String(),
-			Why:  fmt.Sprintf("%d of its %d layers name a file: no folder can be the same as it", len(m.Files), len(m.Layers)),
-			Next: "compare folders with artifacts that pedigree push or another packer of files made"}}
+	if r := nameless(m); r != nil {
+		return []*attest.Refusal{r}
 	}
 	var out []*attest.Refusal
 	named := make(map[string]bool, len(m.Files))
@@ -120,4 +131,15 @@ func compareDir(m *attest.Manifest, hashed map[string]attest.Digest) []*attest.R
 	}
 	slices.SortFunc(out, func(a, b *attest.Refusal) int { return cmp.Compare(a.About, b.About) })
 	return out
+}
+
+// nameless refuses a manifest that does not name the path of everything it holds;
+// nil if it does.
+func nameless(m *attest.Manifest) *attest.Refusal {
+	if len(m.Files) > 0 && len(m.Files) == len(m.Layers) {
+		return nil
+	}
+	return &attest.Refusal{Code: attest.CodeFileMissing, About: m.Digest.String(),
+		Why:  fmt.Sprintf("%d of its %d layers name a file: no folder can be the same as it", len(m.Files), len(m.Layers)),
+		Next: "compare folders with artifacts that pedigree push or another packer of files made"}
 }

@@ -43,3 +43,34 @@ func (b *bars) Start(name string, total int64) (add func(n int64), done func()) 
 	// A bar that was given up must end too, or Wait would wait for ever.
 	return bar.IncrInt64, func() { bar.Abort(true) }
 }
+
+// minCount is how long work of many small parts takes before it gets a bar.
+const minCount = time.Second
+
+// Count announces work whose extent shows only while it is done. set is told how
+// much is done of what is known so far; it is called by one goroutine.
+func (b *bars) Count(name string) (set func(done, known int), end func()) {
+	if b.p == nil {
+		return func(int, int) {}, func() {}
+	}
+	var bar *mpb.Bar
+	began := time.Now()
+	set = func(done, known int) {
+		if bar == nil {
+			if time.Since(began) < minCount {
+				return
+			}
+			bar = b.p.AddBar(0,
+				mpb.PrependDecorators(decor.Name(attest.Printable(name), decor.WCSyncSpaceR)),
+				mpb.AppendDecorators(decor.CountersNoUnit("%d / %d")),
+				mpb.BarRemoveOnComplete())
+		}
+		bar.SetTotal(int64(known), false)
+		bar.SetCurrent(int64(done))
+	}
+	return set, func() {
+		if bar != nil {
+			bar.Abort(true)
+		}
+	}
+}

@@ -69,6 +69,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status,
+			"same":   same,
 			"policy": writePolicy,
 			"trim":   trim,
 			"down":   down,
@@ -90,6 +91,21 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != args[0] {
 		ts.Fatalf("exit status %s, want %s", got, args[0])
+	}
+}
+
+// same STATUS COMMAND… asks a question of the repositories and of the index i.db, under
+// the policy mini.yaml; status and JSON must be the same, byte for byte.
+func same(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: same STATUS command…")
+	}
+	asked := append(append([]string{args[0], "pedigree", "-q"}, args[1:]...), "--policy", "mini.yaml", "--output", "json")
+	status(ts, false, asked)
+	bare := ts.ReadFile("stdout")
+	status(ts, false, append(asked, "--index", "i.db"))
+	if got := ts.ReadFile("stdout"); got != bare || len(bare) < 100 {
+		ts.Fatalf("over the index the answer is\n%s\nand over the repositories\n%s", got, bare)
 	}
 }
 

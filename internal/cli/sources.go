@@ -30,16 +30,9 @@ func (a *app) sources(own *oci.Repository, p *policy.Policy, text *policyText, e
 		return nil
 	}
 	for _, r := range p.Evidence() {
-		// Like the keys' files, a layout that a policy names lies beside the policy.
-		if r.IsLayout() && !filepath.IsAbs(r.Name()) {
-			if text.registry {
-				return nil, nil, &attest.Refusal{Code: attest.CodeUsage, About: r.String(), Why: "the policy looks for evidence in a folder beside it, and it comes from a registry", Next: "name the folder by an absolute path in the policy, or keep the policy in a file"}
-			}
-			beside, err := attest.ParseRepository("ocidir://" + filepath.Join(filepath.Dir(text.name), r.Name()))
-			if err != nil {
-				return nil, nil, err
-			}
-			r = beside
+		r, err := text.beside(r)
+		if err != nil {
+			return nil, nil, err
 		}
 		if err := add(r); err != nil {
 			return nil, nil, err
@@ -52,16 +45,37 @@ func (a *app) sources(own *oci.Repository, p *policy.Policy, text *policyText, e
 				return nil, nil, err
 			}
 		} else {
-			loose, err := looseBundles(s)
+			loose, err := a.looseSource(s)
 			if err != nil {
-				return nil, nil, &statusError{exitUsage, err}
-			}
-			for _, bad := range loose.Bad() {
-				a.note("passed over in %s: document %d: %s", attest.Printable(s), bad.Index+1, attest.Printable(bad.Err.Error()))
+				return nil, nil, err
 			}
 			sources = append(sources, loose)
 		}
 		notes = append(notes, "further evidence was looked for in "+s)
 	}
 	return sources, notes, nil
+}
+
+// beside returns a repository that the policy names: like the keys' files, a layout
+// lies beside the policy.
+func (t *policyText) beside(r attest.Repository) (attest.Repository, error) {
+	if !r.IsLayout() || filepath.IsAbs(r.Name()) {
+		return r, nil
+	}
+	if t.registry {
+		return r, &attest.Refusal{Code: attest.CodeUsage, About: r.String(), Why: "the policy looks for evidence in a folder beside it, and it comes from a registry", Next: "name the folder by an absolute path in the policy, or keep the policy in a file"}
+	}
+	return attest.ParseRepository("ocidir://" + filepath.Join(filepath.Dir(t.name), r.Name()))
+}
+
+// looseSource reads bundles that lie in files.
+func (a *app) looseSource(s string) (*verify.Bundles, error) {
+	loose, err := looseBundles(s)
+	if err != nil {
+		return nil, &statusError{exitUsage, err}
+	}
+	for _, bad := range loose.Bad() {
+		a.note("passed over in %s: document %d: %s", attest.Printable(s), bad.Index+1, attest.Printable(bad.Err.Error()))
+	}
+	return loose, nil
 }

@@ -311,7 +311,7 @@ const maxRemarks = 10
 // no part of one: anybody who can write to the repository can cause it.
 func (a *app) remarks(chain verify.Chain) {
 	if n := chain.Strangers(); n > 0 {
-		a.note("%d attached by keys that the policy does not know, passed over", n)
+		a.note("%d attached by keys that nobody here trusts, passed over", n)
 	}
 	for i, f := range chain.Findings() {
 		if i == maxRemarks {

@@ -205,7 +205,14 @@ func (s *scene) html(b *bytes.Buffer, l *layout) error {
 `, contentPolicy(pageScript, sheet), escaped(s.title), sheet)
 	fmt.Fprintf(b, "<header>\n<h1>%s</h1>\n", escaped(s.title))
 	for _, h := range s.head {
-		fmt.Fprintf(b, "<p>%s</p>\n", escaped(h))
+		class := ""
+		switch h {
+		case "ALLOW":
+			class = ` class="verdict"`
+		case "DENY", "UNDECIDED":
+			class = ` class="verdict bad"`
+		}
+		fmt.Fprintf(b, "<p%s>%s</p>\n", class, escaped(h))
 	}
 	b.WriteString("</header>\n")
 	s.controls(b)

@@ -156,18 +156,28 @@ func (a *app) lastGood(ctx context.Context, where string, f lastGoodFlags) error
 	if err := a.tellLastGood(answer, gr, f.output); err != nil {
 		return err
 	}
-	return lastGoodStatus(repo, gr.policy, found)
+	return lastGoodStatus(repo, gr, found)
 }
 
 // lastGoodStatus is what the command ends with, the answer being printed.
-func lastGoodStatus(repo attest.Repository, p *policy.Policy, found *lineage.LastGood) error {
+func lastGoodStatus(repo attest.Repository, gr *ground, found *lineage.LastGood) error {
 	switch {
 	case found.Found != nil && found.Found.Outcome == lineage.OutcomeAllow:
 		return answer(policy.Allow)
 	case found.Open():
 		return incomplete(1)
 	}
-	return &attest.Refusal{Code: attest.CodeLastGood, About: repo.String(), Why: fmt.Sprintf("none of %d versions satisfies %s", len(found.Newer), p.Name()), Next: "see why: pedigree verify REPOSITORY@DIGEST --policy P"}
+	r := &attest.Refusal{Code: attest.CodeLastGood, About: repo.String()}
+	switch {
+	case len(found.Newer) > 0:
+		r.Why = fmt.Sprintf("none of %d versions satisfies %s", len(found.Newer), gr.policy.Name())
+		r.Next = "see why: " + shellWords([]string{"pedigree", "verify", repo.At(found.Newer[0].Digest).String(), "--policy", gr.named})
+	case found.TooNew > 0:
+		r.Why = fmt.Sprintf("no version was made before that time; %d were made later", found.TooNew)
+	default:
+		r.Why = "there is no version that " + gr.policy.Name() + " judges"
+	}
+	return r
 }
 
 func (a *app) tellLastGood(l report.LastGood, gr *ground, output string) error {

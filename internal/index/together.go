@@ -1,9 +1,9 @@
 package index
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/pedigree-ml/pedigree/attest"
@@ -86,31 +86,19 @@ func (t together) Attestations(ctx context.Context, d attest.Digest, yield func(
 	}
 	var last error
 	for i := range places {
-		for _, err := range t.missed(&places[i], i, d, manifests[i]) {
-			if last != nil && !yield(attest.Attached{Err: last}) {
-				return nil
-			}
+		err := t.of(i).ended(&places[i], manifests[i], d, yield)
+		if err != nil && last != nil && !yield(attest.Attached{Err: last}) {
+			return nil
+		}
+		if err != nil {
 			last = err
 		}
 	}
 	return last
 }
 
-// missed says what may be beside the artifact in one of the repositories and was not
-// yielded.
-func (t together) missed(p *place, i int, d attest.Digest, manifests [][]byte) []error {
-	if p.nothing() {
-		return nil
-	}
-	if err := p.asked(t.file, t.names[i], d); err != nil {
-		return []error{err}
-	}
-	codes, _, err := missedCodes(p.missed)
-	if err != nil || !bytes.Equal(listedSum(manifests), p.listed) {
-		return []error{t.file.damaged()}
-	}
-	return lookedAt(codes, t.names[i], d.String())
-}
+// of is one of the repositories by itself.
+func (t together) of(i int) source { return source{file: t.file, name: t.names[i]} }
 
 // Manifest returns the manifest of an artifact from the first repository that has it.
 func (t together) Manifest(ctx context.Context, d attest.Digest) ([]byte, error) {
@@ -133,15 +121,11 @@ func (t together) Manifest(ctx context.Context, d attest.Digest) ([]byte, error)
 		if err := rows.Scan(append(append([]any{&i}, p.columns()...), &packed)...); err != nil {
 			return nil, t.file.unusable(ctx, err)
 		}
-		if p.manifest != 0 {
-			// Bytes with the right digest are the right bytes, whenever they were read.
-			if b, err := t.file.packer.inflate(packed); err == nil && attest.SHA256(b) == d {
-				return b, nil
-			}
-			return nil, t.file.damaged()
-		}
 		if i < 0 || i >= len(places) {
 			return nil, t.file.damaged() // unreachable: it is the number in the list
+		}
+		if p.manifest != 0 {
+			return t.of(i).manifest(&p, packed, d)
 		}
 		places[i] = p
 	}
@@ -149,26 +133,11 @@ func (t together) Manifest(ctx context.Context, d attest.Digest) ([]byte, error)
 		return nil, t.file.unusable(ctx, err)
 	}
 	for i := range places {
-		if err := t.noManifest(&places[i], i, d); err != nil {
+		if _, err := t.of(i).manifest(&places[i], nil, d); !errors.Is(err, attest.ErrAbsent) {
 			return nil, err
 		}
 	}
 	return nil, fmt.Errorf("%s: %w", d, attest.ErrAbsent)
-}
-
-// noManifest returns nil if the repository is known to have no manifest of the
-// artifact.
-func (t together) noManifest(p *place, i int, d attest.Digest) error {
-	if err := p.asked(t.file, t.names[i], d); err != nil {
-		return err
-	}
-	switch _, missed, err := missedCodes(p.missed); {
-	case err != nil:
-		return t.file.damaged()
-	case missed != "":
-		return lookedAt([]attest.Code{missed}, t.names[i], d.String())[0]
-	}
-	return nil
 }
 
 // maxMissed bounds the gaps that are told one by one: a repository that answered

@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"crypto/x509"
 	"encoding/base64"
 
 	"github.com/pedigree-ml/pedigree/internal/strictjson"
@@ -32,8 +31,12 @@ type Bundle struct {
 	Signature   []byte // the one signature, as its bytes
 	KeyHint     string // the key that the bundle says signed it; a hint orders work, no more
 	Certificate []byte // DER; nil for a key
-	LogEntries  int
-	Timestamps  int
+
+	// Chain are up to four further certificates, DER, that may lead from Certificate
+	// to a root: hints like KeyHint. Only bundles by X.509-SVIDs have them.
+	Chain      [][]byte
+	LogEntries [][]byte // each a TransparencyLogEntry as JSON (protobuf-specs, sigstore_rekor.proto)
+	Timestamps [][]byte // each a TimeStampResp, DER (RFC 3161)
 }
 
 // ParseBundle checks that b is a Sigstore bundle of exactly version 0.3 that
@@ -88,51 +91,38 @@ next:
 }
 
 func (b *Bundle) readMaterial(v strictjson.Value) error {
-	if _, ok := v.Get("x509CertificateChain"); ok {
-		return Refuse(CodeBundleParse, "a certificate chain in a v0.3 bundle")
-	}
-	if err := onlyKeys(v, "verificationMaterial", "publicKey", "certificate", "tlogEntries", "timestampVerificationData"); err != nil {
+	if err := onlyKeys(v, "verificationMaterial", "publicKey", "certificate", "x509CertificateChain", "tlogEntries", "timestampVerificationData"); err != nil {
 		return err
 	}
 	key, hasKey := v.Get("publicKey")
 	cert, hasCert := v.Get("certificate")
-	if hasKey == hasCert {
-		return Refuse(CodeBundleParse, "a bundle has either a key hint or a certificate")
+	chain, hasChain := v.Get("x509CertificateChain")
+	var err error
+	switch {
+	case hasKey && !hasCert && !hasChain:
+		err = b.readHint(key)
+	case hasCert && !hasKey && !hasChain:
+		b.Certificate, _, err = readCertificate(cert)
+	case hasChain && !hasKey && !hasCert:
+		err = b.readChain(chain)
+	default:
+		err = Refuse(CodeBundleParse, "a bundle has exactly one of a key hint, a certificate, and a chain of certificates")
 	}
-	if hasCert {
-		if err := b.readCertificate(cert); err != nil {
-			return err
-		}
-	} else {
-		if err := onlyKeys(key, "publicKey", "hint"); err != nil {
-			return err
-		}
-		hint, ok := key.Get("hint")
-		if ok && hint.Kind() != strictjson.String {
-			return Refuse(CodeBundleParse, "the key hint is %s, not a string", hint.Kind())
-		}
-		b.KeyHint = hint.Text()
+	if err != nil {
+		return err
 	}
 	return b.readTimes(v)
 }
 
-func (b *Bundle) readCertificate(v strictjson.Value) error {
-	if err := onlyKeys(v, "certificate", "rawBytes"); err != nil {
+func (b *Bundle) readHint(key strictjson.Value) error {
+	if err := onlyKeys(key, "publicKey", "hint"); err != nil {
 		return err
 	}
-	raw, _ := v.Get("rawBytes")
-	der, err := canonicalBase64(raw, "certificate")
-	if err != nil {
-		return err
+	hint, ok := key.Get("hint")
+	if ok && hint.Kind() != strictjson.String {
+		return Refuse(CodeBundleParse, "the key hint is %s, not a string", hint.Kind())
 	}
-	if len(der) > maxCertificate {
-		return Refuse(CodeLimit, "certificate of %d bytes, at most %d are read", len(der), maxCertificate)
-	}
-	// Parsed for form only, so that what follows is spared cut-off certificates.
-	if _, err := x509.ParseCertificate(der); err != nil {
-		return &Refusal{Code: CodeBundleParse, Why: "not a certificate", Err: err}
-	}
-	b.Certificate = der
+	b.KeyHint = hint.Text()
 	return nil
 }
 
@@ -143,11 +133,11 @@ func (b *Bundle) readTimes(v strictjson.Value) error {
 	if err != nil {
 		return err
 	}
-	b.LogEntries = len(entries)
 	for _, e := range entries {
 		if err := checkLogEntry(e); err != nil {
 			return err
 		}
+		b.LogEntries = append(b.LogEntries, e.JSON())
 	}
 	data, ok := v.Get("timestampVerificationData")
 	if !ok {
@@ -160,11 +150,16 @@ func (b *Bundle) readTimes(v strictjson.Value) error {
 	if err != nil {
 		return err
 	}
-	b.Timestamps = len(stamps)
 	for _, s := range stamps {
-		if err := checkObject(s, "timestamp", []string{"signedTimestamp"}); err != nil {
+		if err := onlyKeys(s, "timestamp", "signedTimestamp"); err != nil {
 			return err
 		}
+		raw, _ := s.Get("signedTimestamp")
+		der, err := canonicalBase64(raw, "timestamp")
+		if err != nil {
+			return err
+		}
+		b.Timestamps = append(b.Timestamps, der)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func TestParseBundle(t *testing.T) {
 	}
 	b, err = ParseBundle([]byte(fullBundle(t)))
 	accepted(t, err)
-	if b.LogEntries != 1 || b.Timestamps != 1 || len(b.Certificate) == 0 || b.KeyHint != "" {
+	if len(b.LogEntries) != 1 || len(b.Timestamps) != 1 || len(b.Certificate) == 0 || b.KeyHint != "" {
 		t.Errorf("read as %+v", b)
 	}
 }
@@ -61,7 +61,7 @@ func TestBundleRefusals(t *testing.T) {
 		{"ENV-13 message signature", swap(t, key, `"dsseEnvelope":{`, `"messageSignature":{`), CodePayloadType},
 		{"ENV-13 both", swap(t, key, `"dsseEnvelope":{`, `"messageSignature":{},"dsseEnvelope":{`), CodePayloadType},
 		{"ENV-14 chain", swap(t, key, `"publicKey":{`, `"x509CertificateChain":{"certificates":[]},"publicKey":{`), CodeBundleParse},
-		{"ENV-14 chain alone", swap(t, full, `"certificate":{`+raw+`}`, `"x509CertificateChain":{"certificates":[{`+raw+`}]}`), CodeBundleParse},
+		{"ENV-14 chain alone", swap(t, full, `"certificate":{`+raw+`}`, `"x509CertificateChain":{"certificates":[{`+raw+`}]}`), CodeNonCanonical},
 		{"key and certificate", swap(t, full, `"certificate":{`, `"publicKey":{"hint":"x"},"certificate":{`), CodeBundleParse},
 		{"neither key nor certificate", swap(t, full, `"certificate":{`+raw+`},`, ``), CodeBundleParse},
 		{"ENV-16 empty DER", swap(t, full, raw, `"rawBytes":""`), CodeBundleParse},

@@ -73,7 +73,7 @@ func rawBundle(t testing.TB, payloadType string, payload []byte) []byte {
 	}
 	b, err := json.Marshal(bundleJSON{
 		MediaType:            MediaTypeBundle,
-		VerificationMaterial: materialJSON{PublicKey: hintJSON{Hint: KeyHint(k.Public())}},
+		VerificationMaterial: materialJSON{PublicKey: &hintJSON{Hint: KeyHint(k.Public())}},
 		DSSEEnvelope:         envelopeJSON{Payload: payload, PayloadType: payloadType, Signatures: []signatureJSON{{Sig: sig}}},
 	})
 	if err != nil {

@@ -87,11 +87,17 @@ const (
 	CodeKeyWindow Code = "E_KEY_WINDOW" // signed outside the time in which the key counts
 
 	// Certificates, logs and timestamps.
-	CodeTrustRoot   Code = "E_TRUSTROOT"    // a trusted root cannot be used
-	CodeCertChain   Code = "E_CERT_CHAIN"   // a certificate that no trusted authority issued or recorded
-	CodeLogProof    Code = "E_LOG_PROOF"    // an entry that is not proven to be in a trusted log
-	CodeLogMismatch Code = "E_LOG_MISMATCH" // a log entry about something else
-	CodeTSA         Code = "E_TSA"          // a timestamp that no trusted authority made over this
+	CodeTrustRoot      Code = "E_TRUSTROOT"       // a trusted root cannot be used
+	CodeTrustRootStale Code = "E_TRUSTROOT_STALE" // trust data that is over, or cannot be had
+	CodeCertChain      Code = "E_CERT_CHAIN"      // a certificate that no trusted authority issued or recorded
+	CodeLogProof       Code = "E_LOG_PROOF"       // an entry that is not proven to be in a trusted log
+	CodeLogMismatch    Code = "E_LOG_MISMATCH"    // a log entry about something else
+	CodeTSA            Code = "E_TSA"             // a timestamp that no trusted authority made over this
+
+	// Services that signing needs.
+	CodeToken       Code = "E_TOKEN"        // an identity token that cannot be used
+	CodeSignService Code = "E_SIGN_SERVICE" // a service cannot be asked, or answers with something else
+	CodeSignRefused Code = "E_SIGN_REFUSED" // a service refuses to certify, to sign, to record or to date
 
 	// The policy.
 	CodePolicyParse   Code = "E_POLICY_PARSE"   // the policy file is wrong
@@ -187,6 +193,27 @@ func Printable(s string) string {
 		} else {
 			b.WriteRune(r)
 		}
+	}
+	return b.String()
+}
+
+// ASCII writes everything beyond printable ASCII as \u{…}, a byte that is no letter as
+// \x{…}, and a backslash, with which these begin, as \u{5c}. So texts that differ are
+// shown to differ, however alike they look: it is for identities, where letters of other
+// scripts pass for ours.
+func ASCII(s string) string {
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		switch {
+		case ' ' <= r && r <= '~' && r != '\\':
+			b.WriteByte(s[0])
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, "\\x{%x}", s[0])
+		default:
+			fmt.Fprintf(&b, "\\u{%x}", r)
+		}
+		s = s[size:]
 	}
 	return b.String()
 }

@@ -100,6 +100,35 @@ func (k PublicKey) Hash() crypto.Hash {
 	return 0
 }
 
+// Verify checks that sig is k's signature over msg, hashed as Hash says. It is
+// E_SIG_INVALID if it is not, and of the zero PublicKey nothing is.
+//
+// It is for a signer's own use, before a signature made elsewhere is given away. What
+// others signed is verified by package verify.
+func (k PublicKey) Verify(msg, sig []byte) error {
+	ok := false
+	switch key := k.key.(type) {
+	case *ecdsa.PublicKey:
+		ok = ecdsa.VerifyASN1(key, hashed(k.Hash(), msg), sig)
+	case ed25519.PublicKey:
+		ok = ed25519.Verify(key, msg, sig)
+	}
+	if !ok {
+		return Refuse(CodeSigInvalid, "the signature that was made is not by the key that was named")
+	}
+	return nil
+}
+
+// hashed returns what an algorithm with this hash signs of msg.
+func hashed(h crypto.Hash, msg []byte) []byte {
+	if h == 0 {
+		return msg
+	}
+	w := h.New()
+	w.Write(msg)
+	return w.Sum(nil)
+}
+
 // PEM returns k as ParsePublicKey reads it, and nil for the zero PublicKey.
 func (k PublicKey) PEM() []byte {
 	spki, err := x509.MarshalPKIXPublicKey(k.key)
@@ -120,21 +149,49 @@ type Signer interface {
 
 // Material is what a bundle says about who signed it.
 type Material struct {
-	Key PublicKey
+	Key PublicKey // of the signature; never zero
+	// Certificate holds Key, DER, and names the signer: of a short-lived identity. Nil
+	// if the key itself is who signed.
+	Certificate []byte
+	// Chain leads from Certificate to a root that is not in it; only X.509-SVIDs have one.
+	Chain [][]byte
 }
 
-// A KeySigner signs with a private key held in memory.
+// A Signature is one that was just made, for others to testify to.
+type Signature struct {
+	Material Material
+	Payload  []byte // the statement's bytes
+	Message  []byte // what was signed: the payload's DSSE pre-authentication encoding
+	Digest   []byte // of the message, by the key's hash; nil with Ed25519, which has none
+	Sig      []byte
+}
+
+// A Witness says, in a way that others can check, that a signature exists: a
+// timestamp authority, or a transparency log.
+type Witness interface {
+	Witness(ctx context.Context, s Signature) (Testimony, error)
+}
+
+// Testimony is what a witness adds to a bundle.
+type Testimony struct {
+	LogEntries [][]byte // each a TransparencyLogEntry as JSON (protobuf-specs, sigstore_rekor.proto)
+	Timestamps [][]byte // each a TimeStampResp, DER (RFC 3161)
+}
+
+// A KeySigner signs with a private key, held in memory or behind its methods.
 type KeySigner struct {
 	private crypto.Signer
 	public  PublicKey
+	foreign bool // the private key is not in memory: who holds it may answer anything
 }
 
 var _ Signer = (*KeySigner)(nil)
 
 // NewKeySigner makes a signer of a private key of a kind that NewPublicKey takes.
-// The key may live elsewhere, in a hardware module say: only its methods are used.
-// Every refusal is E_KEY.
+// The key may live elsewhere, in a hardware module say: only its methods are used,
+// and each signature is verified before it is returned. Every refusal is E_KEY.
 func NewKeySigner(k crypto.Signer) (*KeySigner, error) {
+	foreign := false
 	switch k := k.(type) {
 	case nil:
 		return nil, Refuse(CodeKey, "no private key")
@@ -151,12 +208,14 @@ func NewKeySigner(k crypto.Signer) (*KeySigner, error) {
 		if k == nil {
 			return nil, Refuse(CodeKey, "no private key")
 		}
+	default:
+		foreign = true
 	}
 	pub, err := NewPublicKey(k.Public())
 	if err != nil {
 		return nil, err
 	}
-	return &KeySigner{private: k, public: pub}, nil
+	return &KeySigner{private: k, public: pub, foreign: foreign}, nil
 }
 
 // Public returns the key that verifies what s signs.
@@ -169,14 +228,14 @@ func (s *KeySigner) Material() Material { return Material{Key: s.public} }
 // signing with a key in memory takes no time to speak of.
 func (s *KeySigner) SignMessage(_ context.Context, msg []byte) ([]byte, error) {
 	h := s.public.Hash()
-	if h != 0 {
-		w := h.New()
-		w.Write(msg)
-		msg = w.Sum(nil)
-	}
-	sig, err := s.private.Sign(rand.Reader, msg, h)
+	sig, err := s.private.Sign(rand.Reader, hashed(h, msg), h)
 	if err != nil {
 		return nil, &Refusal{Code: CodeKey, Why: "signing", Err: err}
+	}
+	if s.foreign {
+		if err := s.public.Verify(msg, sig); err != nil {
+			return nil, err
+		}
 	}
 	return sig, nil
 }
@@ -189,7 +248,23 @@ type (
 		DSSEEnvelope         envelopeJSON `json:"dsseEnvelope"`
 	}
 	materialJSON struct {
-		PublicKey hintJSON `json:"publicKey"`
+		PublicKey   *hintJSON         `json:"publicKey,omitempty"`
+		Certificate *certificateJSON  `json:"certificate,omitempty"`
+		Chain       *chainJSON        `json:"x509CertificateChain,omitempty"`
+		LogEntries  []json.RawMessage `json:"tlogEntries,omitempty"`
+		Times       *timesJSON        `json:"timestampVerificationData,omitempty"`
+	}
+	certificateJSON struct {
+		Raw []byte `json:"rawBytes"`
+	}
+	chainJSON struct {
+		Certificates []certificateJSON `json:"certificates"`
+	}
+	timesJSON struct {
+		Timestamps []timestampJSON `json:"rfc3161Timestamps"`
+	}
+	timestampJSON struct {
+		Timestamp []byte `json:"signedTimestamp"`
 	}
 	hintJSON struct {
 		Hint string `json:"hint"`
@@ -204,33 +279,73 @@ type (
 	}
 )
 
-// Sign signs a statement's bytes and returns a Sigstore bundle v0.3. The payload
-// must be a statement that ParseStatement accepts: nothing is signed that nobody
-// could read.
-func Sign(ctx context.Context, payload []byte, s Signer) ([]byte, error) {
+// Sign signs a statement's bytes, has the witnesses testify to the signature, and
+// returns a Sigstore bundle v0.3. The payload must be a statement that ParseStatement
+// accepts: nothing is signed that nobody could read. If a witness fails nothing is
+// returned; the signature may be in a log by then.
+func Sign(ctx context.Context, payload []byte, s Signer, witnesses ...Witness) ([]byte, error) {
 	if _, err := ParseStatement(payload); err != nil {
 		return nil, fmt.Errorf("refusing to sign: %w", err)
 	}
-	who := s.Material().Key
-	if who.IsZero() {
+	who := s.Material()
+	if who.Key.IsZero() {
 		return nil, Refuse(CodeKey, "the signer names no key")
 	}
-	sig, err := s.SignMessage(ctx, dsse.PAE(PayloadType, payload))
-	if err != nil {
+	made := Signature{Material: who, Payload: payload, Message: dsse.PAE(PayloadType, payload)}
+	if h := who.Key.Hash(); h != 0 {
+		made.Digest = hashed(h, made.Message)
+	}
+	var err error
+	if made.Sig, err = s.SignMessage(ctx, made.Message); err != nil {
 		return nil, err
+	}
+	material := who.json()
+	for _, w := range witnesses {
+		t, err := w.Witness(ctx, made)
+		if err != nil {
+			return nil, err
+		}
+		material.add(t)
 	}
 	b, err := json.Marshal(bundleJSON{
 		MediaType:            MediaTypeBundle,
-		VerificationMaterial: materialJSON{PublicKey: hintJSON{Hint: KeyHint(who)}},
-		DSSEEnvelope:         envelopeJSON{Payload: payload, PayloadType: PayloadType, Signatures: []signatureJSON{{Sig: sig}}},
+		VerificationMaterial: material,
+		DSSEEnvelope:         envelopeJSON{Payload: payload, PayloadType: PayloadType, Signatures: []signatureJSON{{Sig: made.Sig}}},
 	})
 	if err != nil {
-		return nil, err // unreachable: only strings and bytes
+		return nil, &Refusal{Code: CodeBundleParse, Why: "what a witness testified is not JSON", Err: err}
 	}
 	if _, err := ParseBundle(b); err != nil {
 		return nil, fmt.Errorf("refusing to sign: %w", err)
 	}
 	return b, nil
+}
+
+// json writes the material as a bundle has it.
+func (m Material) json() materialJSON {
+	switch {
+	case m.Certificate == nil:
+		return materialJSON{PublicKey: &hintJSON{Hint: KeyHint(m.Key)}}
+	case len(m.Chain) == 0:
+		return materialJSON{Certificate: &certificateJSON{m.Certificate}}
+	}
+	chain := &chainJSON{[]certificateJSON{{m.Certificate}}}
+	for _, c := range m.Chain {
+		chain.Certificates = append(chain.Certificates, certificateJSON{c})
+	}
+	return materialJSON{Chain: chain}
+}
+
+func (m *materialJSON) add(t Testimony) {
+	for _, e := range t.LogEntries {
+		m.LogEntries = append(m.LogEntries, e)
+	}
+	for _, s := range t.Timestamps {
+		if m.Times == nil {
+			m.Times = &timesJSON{}
+		}
+		m.Times.Timestamps = append(m.Times.Timestamps, timestampJSON{s})
+	}
 }
 
 // KeyHint returns the hint under which cosign and sigstore-go file a key: the

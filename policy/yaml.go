@@ -14,48 +14,18 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/internal/strictyaml"
 )
 
 // maxPolicy bounds a policy's file. The longest written so far has 12 kB.
 const maxPolicy = 1 << 20
 
-// A Problem is one thing that keeps a policy from loading.
-type Problem struct {
-	Line   int         // from 1; 0 if it concerns the whole file
-	Column int         // from 1
-	Code   attest.Code // E_POLICY_PARSE, E_POLICY_VACUOUS or E_POLICY_EXPIRED
-	Why    string
-}
-
-// String gives the problem as editors and compilers write it, without the file.
-func (p Problem) String() string {
-	if p.Line == 0 {
-		return fmt.Sprintf("%s: %s", p.Code, p.Why)
-	}
-	return fmt.Sprintf("%d:%d: %s: %s", p.Line, p.Column, p.Code, p.Why)
-}
+// A Problem is one thing that keeps a policy from loading: E_POLICY_PARSE,
+// E_POLICY_VACUOUS or E_POLICY_EXPIRED.
+type Problem = strictyaml.Problem
 
 // A LoadError lists everything that is wrong with a policy, in the file's order.
-type LoadError struct{ Problems []Problem }
-
-// Error gives all problems, one a line.
-func (e *LoadError) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		lines[i] = attest.Printable(p.String())
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Unwrap returns the first problem as a refusal, so that its code can be asked
-// for as everywhere.
-func (e *LoadError) Unwrap() error {
-	if len(e.Problems) == 0 {
-		return nil
-	}
-	p := e.Problems[0]
-	return &attest.Refusal{Code: p.Code, About: fmt.Sprintf("line %d, column %d", p.Line, p.Column), Why: p.Why}
-}
+type LoadError = strictyaml.LoadError
 
 // A reader walks a YAML tree and collects problems instead of stopping at one.
 type reader struct{ problems []Problem }

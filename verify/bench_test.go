@@ -131,7 +131,7 @@ func (c *benchChain) sigstoreAlone(tb testing.TB) {
 }
 
 func (c *benchChain) open(tb testing.TB) {
-	o, err := verify.NewOpener([]attest.PublicKey{c.key})
+	o, err := verify.NewOpener(verify.Signers{Keys: []attest.PublicKey{c.key}})
 	must(tb, err)
 	each(len(c.bundles), func(i int) {
 		if _, err := o.Open(c.bundles[i]); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // A Gap is something the walk could not look at or had to leave. It holds no
@@ -49,6 +50,7 @@ type Chain struct{ c *chain }
 
 type chain struct {
 	root      attest.Digest
+	trust     *trust.Trust
 	artifacts map[attest.Digest]*node
 	order     []attest.Digest // by digest
 	consulted map[attest.Digest]*node
@@ -85,6 +87,9 @@ func (e Edge) Compare(f Edge) int {
 
 // Root returns the artifact in question; zero for the zero Chain.
 func (c Chain) Root() attest.Digest { return c.get().root }
+
+// Trust returns what the walk believed about identities and times; nil: nothing.
+func (c Chain) Trust() *trust.Trust { return c.get().trust }
 
 // Artifact returns a node, and nil if the walk did not reach the digest.
 func (c Chain) Artifact(d attest.Digest) *Artifact {
@@ -157,7 +162,7 @@ func (c Chain) get() *chain {
 
 // chain makes the walk's result.
 func (w *walk) chain() Chain {
-	c := &chain{root: w.root, artifacts: w.nodes, consulted: w.consulted, strangers: w.strangers}
+	c := &chain{root: w.root, trust: w.opener.signers.Trust, artifacts: w.nodes, consulted: w.consulted, strangers: w.strangers}
 	c.order, c.inquiries = finish(w.nodes), finish(w.consulted)
 	slices.SortFunc(w.edges, Edge.Compare)
 	c.edges = slices.Compact(w.edges)

@@ -27,7 +27,7 @@ func TestFollowFiles(t *testing.T) {
 		"nobody":        {[]verify.Follow{{PredicateType: predicate.TypeProvenance, Files: true}}, 1},
 		"two halves":    {[]verify.Follow{{PredicateType: predicate.TypeProvenance, By: trainer}, {PredicateType: noteType, By: trainer, Files: true}}, 1},
 	} {
-		got := walk(t, model, verify.Scope{Keys: []attest.PublicKey{w.Key("trainer")}, Follow: c.follow}, w.Source())
+		got := walk(t, model, verify.Scope{Signers: verify.Signers{Keys: []attest.PublicKey{w.Key("trainer")}}, Follow: c.follow}, w.Source())
 		if len(got.Artifacts()) != c.want || len(got.Edges()) != c.want-1 || len(got.Artifact(model).FileEvidence) != 1 {
 			t.Errorf("%s: chain is\n%s", name, dump(got))
 		}
@@ -40,7 +40,7 @@ func TestFollowFiles(t *testing.T) {
 	// Too many inputs are a gap only where the evidence would have led on.
 	for files, want := range map[bool]string{true: "E_CHAIN_FANOUT " + model.Short(), false: ""} {
 		w.SignAt(model, "trainer", chaintest.File("weights"), predicate.TypeProvenance, build(trainType, artifact("a"), artifact("b")))
-		sc := verify.Scope{Keys: []attest.PublicKey{w.Key("trainer")}, Follow: []verify.Follow{{PredicateType: predicate.TypeProvenance, By: trainer, Files: files}}}
+		sc := verify.Scope{Signers: verify.Signers{Keys: []attest.PublicKey{w.Key("trainer")}}, Follow: []verify.Follow{{PredicateType: predicate.TypeProvenance, By: trainer, Files: files}}}
 		sc.Limits.Inputs = 1
 		if got := walk(t, model, sc, w.Source()); gaps(got) != want {
 			t.Errorf("files %t: gaps %q, want %q", files, gaps(got), want)
@@ -79,7 +79,7 @@ func TestOMSBindsByPathAndDigest(t *testing.T) {
 			"serialization": map[string]any{"method": "files", "hash_type": "sha256", "allow_symlinks": false, "ignore_paths": []any{}},
 			"resources":     c.resources,
 		})
-		a := walk(t, model, verify.Scope{Keys: []attest.PublicKey{w.Key("signer")}}, w.Source()).Artifact(model)
+		a := walk(t, model, verify.Scope{Signers: verify.Signers{Keys: []attest.PublicKey{w.Key("signer")}}}, w.Source()).Artifact(model)
 		bound := len(a.FileEvidence) == 1 && a.FileEvidence[0].ID().Payload == payload && a.FileEvidence[0].About() == model
 		if bound != c.want || len(a.Evidence) != 0 || len(a.Misplaced) == len(a.FileEvidence) {
 			t.Errorf("%s: file evidence %d, evidence %d, misplaced %d", name, len(a.FileEvidence), len(a.Evidence), len(a.Misplaced))

@@ -83,7 +83,7 @@ func (l Limits) listed() int { return l.PerArtifact + l.Strangers }
 type budget struct {
 	evidence  int   // pieces of evidence
 	bytes     int64 // of their bundles
-	attempts  int   // at strangers' signatures
+	attempts  int   // at strangers' signatures; below 0: more were made, by naming others
 	read      int   // distinct bundles, whatever they were
 	readBytes int64
 	artifacts int
@@ -102,4 +102,4 @@ func newBudget(l Limits) budget {
 
 // spent reports whether nothing more may be read. A budget that was used up to
 // the last piece is not spent: perhaps nothing more is there.
-func (b *budget) spent() bool { return b.over || b.read < 0 || b.readBytes < 0 }
+func (b *budget) spent() bool { return b.over || b.read < 0 || b.readBytes < 0 || b.attempts < 0 }

@@ -48,6 +48,7 @@ type item struct {
 	evidence Evidence
 	err      error
 	waiting  *envelope
+	falsely  bool // it names an identity that is trusted, and that was verified in vain
 }
 
 // look asks all sources about some artifacts and opens what they list with the
@@ -175,13 +176,14 @@ func (w *walk) open(v *visit, it *item, a attest.Attached) {
 		it.err = err
 		return
 	}
-	if k, ok := w.opener.hinted(e); ok {
-		it.evidence, it.err = believe(k.credential, e.payload)
+	var opened bool
+	if it.evidence, opened, it.err = w.opener.hinted(e); opened {
+		it.falsely = e.bundle.Certificate != nil && it.err != nil
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.deferred += int64(len(e.payload)); v.deferred > maxDeferred {
+	if v.deferred += int64(len(e.bundle.Payload)); v.deferred > maxDeferred {
 		v.crowded = true
 		for _, other := range v.items {
 			other.waiting = nil

@@ -40,11 +40,11 @@ func broken(t *testing.T, w *chaintest.World, m *verify.Memory) (bundle, note []
 	model := w.Manifest(map[string]string{"m": "x"})
 	w.Sign("alice", model, noteType, map[string]any{"text": "fine"})
 	bundle = w.Bundles(model)[0]
-	o, err := verify.NewOpener(scope(w, "alice").Keys)
+	o, err := verify.NewOpener(scope(w, "alice").Signers)
 	must(t, err)
 	e, note, err := o.Remembering(m).OpenAttached(attest.Attached{Bundle: bundle})
 	must(t, err)
-	if e.IsZero() || len(note) != 32 {
+	if e.IsZero() || len(note) != 44 {
 		t.Fatalf("opened %v with note %x", e, note)
 	}
 	return bundle, note
@@ -56,9 +56,9 @@ func TestMemoryRecognisesWhatWasOpened(t *testing.T) {
 	w := chaintest.New(t)
 	m := memory(t, 1)
 	bundle, note := broken(t, w, m)
-	o, err := verify.NewOpener(scope(w, "alice").Keys)
+	o, err := verify.NewOpener(scope(w, "alice").Signers)
 	must(t, err)
-	mallory, err := verify.NewOpener(scope(w, "mallory").Keys)
+	mallory, err := verify.NewOpener(scope(w, "mallory").Signers)
 	must(t, err)
 	parsed, err := attest.ParseBundle(bundle)
 	must(t, err)
@@ -104,7 +104,7 @@ func TestNotesSpareTheSignature(t *testing.T) {
 	parsed, err := attest.ParseBundle(bundle)
 	must(t, err)
 	other := bytes.Replace(bundle, []byte(encode(parsed.Signature)), []byte(encode(flipped(parsed.Signature))), 1)
-	o, err := verify.NewOpener(scope(w, "alice").Keys)
+	o, err := verify.NewOpener(scope(w, "alice").Signers)
 	must(t, err)
 	note := verify.NoteForTest(m, other, verify.KeyCredential(w.Key("alice")))
 	if _, _, err := o.Remembering(m).OpenAttached(attest.Attached{Bundle: other, Note: note}); err != nil {
@@ -117,7 +117,7 @@ func TestWalkWithMemory(t *testing.T) {
 	m := memory(t, 3)
 	s := scope(w, "trainer", "alice")
 	want := walk(t, model, s, w.Source())
-	o, err := verify.NewOpener(s.Keys)
+	o, err := verify.NewOpener(s.Signers)
 	must(t, err)
 	asked := 0
 	s.Memory = m

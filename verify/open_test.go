@@ -25,7 +25,7 @@ var kinds = []string{"p256", "p384", "ed25519"}
 // opens checks that a bundle opens, as the positive twin of the refusals.
 func opens(t testing.TB, bundle []byte, keys ...attest.PublicKey) verify.Evidence {
 	t.Helper()
-	e, err := verify.Open(bundle, keys)
+	e, err := verify.Open(bundle, verify.Signers{Keys: keys})
 	if err != nil {
 		t.Fatalf("must open, or this test proves nothing: %v", err)
 	}
@@ -34,7 +34,7 @@ func opens(t testing.TB, bundle []byte, keys ...attest.PublicKey) verify.Evidenc
 
 func refuses(t testing.TB, what string, want attest.Code, bundle []byte, keys ...attest.PublicKey) {
 	t.Helper()
-	e, err := verify.Open(bundle, keys)
+	e, err := verify.Open(bundle, verify.Signers{Keys: keys})
 	wantCode(t, what, err, want)
 	if !e.IsZero() {
 		t.Errorf("%s: evidence came with a refusal", what)
@@ -67,7 +67,7 @@ func TestOpenEveryKindOfKey(t *testing.T) {
 }
 
 func TestOpenerTakesNoZeroKey(t *testing.T) {
-	_, err := verify.NewOpener([]attest.PublicKey{signer(t, "p256").Public(), {}})
+	_, err := verify.NewOpener(verify.Signers{Keys: []attest.PublicKey{signer(t, "p256").Public(), {}}})
 	wantCode(t, "zero key", err, attest.CodeKey)
 }
 
@@ -106,7 +106,7 @@ func TestOpenEveryFlippedByteOfTheBundle(t *testing.T) {
 	s := signer(t, "ed25519")
 	b := sign(t, statement(t), s)
 	good := opens(t, b, s.Public())
-	o, err := verify.NewOpener([]attest.PublicKey{s.Public()})
+	o, err := verify.NewOpener(verify.Signers{Keys: []attest.PublicKey{s.Public()}})
 	must(t, err)
 	hint := bytes.Index(b, []byte(attest.KeyHint(s.Public())))
 	opened := 0
@@ -217,7 +217,7 @@ func TestOpenGarbagePayload(t *testing.T) {
 		refuses(t, name, want, signRaw(t, s, []byte(in)), s.Public())
 		refuses(t, name+" by a stranger", attest.CodeKeyUnknown, signRaw(t, mallory, []byte(in)), s.Public())
 	}
-	e, err := verify.Open(signRaw(t, s, nil), []attest.PublicKey{s.Public()})
+	e, err := verify.Open(signRaw(t, s, nil), verify.Signers{Keys: []attest.PublicKey{s.Public()}})
 	if err == nil || !e.IsZero() {
 		t.Errorf("an empty payload: %v, %v", e, err)
 	}
@@ -288,7 +288,7 @@ func TestOpenerConcurrently(t *testing.T) {
 		bad[len(bad)-1] ^= 1
 		bundles = append(bundles, b, forge(attest.PayloadType, payload, sig, "", ""), forge(attest.PayloadType, payload, bad, hint, ""), sign(t, payload, signer(t, kind)), []byte("{"))
 	}
-	o, err := verify.NewOpener(keys)
+	o, err := verify.NewOpener(verify.Signers{Keys: keys})
 	must(t, err)
 	type answer struct {
 		id   verify.ID
@@ -354,7 +354,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(forge(attest.PayloadType, payload, sig, "", "x"))
 	f.Add(forge(attest.PayloadType, []byte("[]"), sig, hint, ""))
 	f.Add([]byte(`{"mediaType":"` + attest.MediaTypeBundle + `"}`))
-	o, err := verify.NewOpener([]attest.PublicKey{key})
+	o, err := verify.NewOpener(verify.Signers{Keys: []attest.PublicKey{key}})
 	must(f, err)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		switch e, err := o.Open(b); {

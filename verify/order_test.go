@@ -57,7 +57,7 @@ func TestOverrunDoesNotDependOnOrder(t *testing.T) {
 		other = mk(mids[1], n, "o")
 	}
 	limits := verify.Limits{Bytes: 100_000}
-	sc := verify.Scope{Keys: []attest.PublicKey{k.Public()}, Limits: limits,
+	sc := verify.Scope{Signers: verify.Signers{Keys: []attest.PublicKey{k.Public()}}, Limits: limits,
 		Follow: []verify.Follow{{PredicateType: "https://slsa.dev/provenance/v1", By: []verify.Credential{verify.KeyCredential(k.Public())}}}}
 	dumps := map[string][]string{}
 	for _, order := range [][][]byte{{big, mid2, little}, {mid2, little, big}, {big, little, mid2}} {
@@ -92,7 +92,7 @@ func (joined) Manifest(context.Context, attest.Digest) ([]byte, error) {
 
 func TestAbsentHereAndUnreachableThere(t *testing.T) {
 	k := signer(t, "p256")
-	c := walk(t, artifact("x"), verify.Scope{Keys: []attest.PublicKey{k.Public()}}, joined{})
+	c := walk(t, artifact("x"), verify.Scope{Signers: verify.Signers{Keys: []attest.PublicKey{k.Public()}}}, joined{})
 	if len(c.Gaps()) == 0 {
 		t.Errorf("no gap; files known: %v", c.Artifact(artifact("x")).FilesKnown)
 	}

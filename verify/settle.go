@@ -33,6 +33,14 @@ func (w *walk) settle(ctx context.Context, v *visit) {
 	w.left.read -= len(items)
 	w.left.readBytes -= v.bytes
 	w.tryAll(ctx, v, items)
+	// Who names somebody falsely was tried at once, because honest bundles name
+	// somebody too. So what it cost is charged afterwards, and when there is nothing left
+	// to pay with, whatever would have been looked at next is left.
+	for _, it := range items {
+		if it.falsely {
+			w.left.attempts -= falseName
+		}
+	}
 	bound := w.bind(v, items)
 	bound = w.admit(n, bound)
 	for _, b := range bound {
@@ -72,7 +80,7 @@ func (w *walk) tryAll(ctx context.Context, v *visit, items []*item) {
 		}
 	}
 	price := w.opener.attempts()
-	if can := w.left.attempts / price; v.crowded || can < len(waiting) {
+	if can := max(0, w.left.attempts) / price; v.crowded || can < len(waiting) {
 		v.node.gap(attest.CodeLimit)
 		waiting = waiting[:min(can, len(waiting))]
 	}
@@ -89,11 +97,7 @@ func (w *walk) tryAll(ctx context.Context, v *visit, items []*item) {
 		go func() {
 			defer func() { <-w.cpu; opening.Done() }()
 			_ = v.guard(func() {
-				if k, ok := w.opener.unhinted(it.waiting); ok {
-					it.evidence, it.err = believe(k.credential, it.waiting.payload)
-				} else {
-					it.err = w.opener.stranger(it.waiting)
-				}
+				it.evidence, it.err = w.opener.unhinted(it.waiting)
 			})
 		}()
 	}
@@ -137,12 +141,9 @@ func (w *walk) bind(v *visit, items []*item) []binding {
 			continue
 		}
 		if i, ok := byID[it.evidence.ID()]; ok {
-			// The same statement by the same signer in other wrapping: it counts once,
-			// with the earliest time that any of its bundles proves.
+			// The same statement by the same signer in other wrapping: it counts once.
 			out[i].size = min(out[i].size, it.size)
-			if old, seen := out[i].evidence.e, it.evidence.e.seen; !seen.IsZero() && (old.seen.IsZero() || seen.Before(old.seen)) {
-				old.seen = seen
-			}
+			out[i].evidence.e.merge(it.evidence.e)
 			continue
 		}
 		byID[it.evidence.ID()] = len(out)

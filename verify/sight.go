@@ -30,7 +30,7 @@ func look(ctx context.Context, digests []attest.Digest, sources []Source, scope 
 	}
 	list := slices.SortedFunc(slices.Values(digests), attest.Digest.Compare)
 	list = slices.Compact(list)
-	w, err := newWalk(list[0], sources, Scope{Keys: scope.Keys, Memory: scope.Memory, Limits: scope.Limits})
+	w, err := newWalk(list[0], sources, Scope{Signers: scope.Signers, Memory: scope.Memory, Limits: scope.Limits})
 	if err != nil {
 		return nil, err
 	}

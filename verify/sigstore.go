@@ -15,13 +15,14 @@ import (
 	"github.com/pedigree-ml/pedigree/attest"
 )
 
-// This file is all that touches sigstore-go. It decides one question: did this
+// This file asks sigstore-go about keys; certificates are package trust's. It decides one question: did this
 // key sign these bytes as an in-toto DSSE payload? What the bytes say is not
 // sigstore-go's to answer: its readers take a predicate type from a field of
 // another name, accept any _type, and disagree with each other about duplicates.
 
 // A pinnedKey is one trusted key with a verifier that can say yes for no other.
 type pinnedKey struct {
+	key        attest.PublicKey
 	credential Credential
 	hint       string
 	verifier   *sigstore.Verifier
@@ -46,7 +47,7 @@ func pin(k attest.PublicKey) (pinnedKey, error) {
 	if err != nil {
 		return pinnedKey{}, &attest.Refusal{Code: attest.CodeKey, About: k.Fingerprint().String(), Err: err}
 	}
-	return pinnedKey{credential: KeyCredential(k), hint: attest.KeyHint(k), verifier: verifier}, nil
+	return pinnedKey{key: k, credential: KeyCredential(k), hint: attest.KeyHint(k), verifier: verifier}, nil
 }
 
 // signed reports whether the key made the envelope's signature.

@@ -26,7 +26,7 @@ func (c Chain) From(d attest.Digest) Chain {
 			}
 		}
 	}
-	part := &chain{root: d, artifacts: make(map[attest.Digest]*node, len(queue)), consulted: whole.consulted, inquiries: whole.inquiries}
+	part := &chain{root: d, trust: whole.trust, artifacts: make(map[attest.Digest]*node, len(queue)), consulted: whole.consulted, inquiries: whole.inquiries}
 	slices.Sort(queue) // numbers are in the order of digests
 	for _, i := range queue {
 		digest := whole.graph.digest[i]

@@ -3,11 +3,13 @@
 //
 // # One bundle
 //
-// [Open] takes a Sigstore bundle and the trusted keys, and gives [Evidence]: what
-// was said, and which key said it. Everything before the signature is about form
-// and decides nothing; everything after it reads the very bytes that were
-// signed, once, with a strict reader. Hints (a key id, an annotation, a media
-// type in a listing) order the work and choose nothing.
+// [Open] takes a Sigstore bundle and the [Signers] who count, and gives [Evidence]:
+// what was said, which key or identity said it, and since when that is known.
+// Everything before the signature is about form and decides nothing; everything
+// after it reads the very bytes that were signed, once, with a strict reader. Hints
+// (a key id, a name in a certificate, an annotation, a media type in a listing)
+// order the work and choose nothing. Whom a certificate makes somebody, and who may
+// say when, is for package trust.
 //
 // # A chain
 //

@@ -7,13 +7,14 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // Scope says whose signatures count and which evidence leads further. A policy
 // makes it; the walk obeys it.
 type Scope struct {
-	// Keys are the trusted keys. Bundles that none of them signed are strangers'.
-	Keys []attest.PublicKey
+	// Signers are those whose signatures count. Bundles by others are strangers'.
+	Signers
 	// Follow lists the steps whose evidence extends the walk to its inputs.
 	Follow []Follow
 	// Consult asks, once the ancestry is known, what is attached to the stand-ins of
@@ -34,12 +35,14 @@ type Scope struct {
 }
 
 // Follow admits the inputs of evidence of one step, by the credentials that the
-// policy lets perform it. An empty BuildType admits every one; an empty By
-// admits nobody.
+// policy lets perform it. An empty BuildType admits every one; an empty By and
+// ByIdentity admit nobody.
 type Follow struct {
 	PredicateType string
 	BuildType     string
 	By            []Credential
+	ByIdentity    []trust.Rule // and whoever these mean
+	ByAll         bool         // and all of the scope's signers
 	// Files admits evidence about files of an artifact's manifest too: what a file
 	// was made of is then an input of the artifact.
 	Files bool
@@ -90,8 +93,8 @@ type walk struct {
 	opener  *Opener
 	limits  Limits
 	left    budget
-	follow  map[string][]admission // by predicate type
-	cpu     chan struct{}          // one token per bundle being opened
+	follow  map[string][]Follow // by predicate type
+	cpu     chan struct{}       // one token per bundle being opened
 
 	nodes     map[attest.Digest]*node
 	consulted map[attest.Digest]*node // apart from nodes: one digest may be in both
@@ -106,12 +109,6 @@ type walk struct {
 type node struct {
 	Artifact
 	depth int
-}
-
-type admission struct {
-	buildType string
-	by        map[Credential]bool
-	files     bool
 }
 
 func newWalk(root attest.Digest, sources []Source, scope Scope) (*walk, error) {
@@ -129,21 +126,17 @@ func newWalk(root attest.Digest, sources []Source, scope Scope) (*walk, error) {
 	if err != nil {
 		return nil, err
 	}
-	opener, err := NewOpener(scope.Keys)
+	opener, err := NewOpener(scope.Signers)
 	if err != nil {
 		return nil, err
 	}
 	w := &walk{
 		root: root, sources: sources, opener: opener.Remembering(scope.Memory), limits: limits, left: newBudget(limits),
-		follow: map[string][]admission{}, cpu: make(chan struct{}, openers()),
+		follow: map[string][]Follow{}, cpu: make(chan struct{}, openers()),
 		nodes: map[attest.Digest]*node{}, consulted: map[attest.Digest]*node{},
 	}
 	for _, f := range scope.Follow {
-		a := admission{buildType: f.BuildType, by: make(map[Credential]bool, len(f.By)), files: f.Files}
-		for _, c := range f.By {
-			a.by[c] = true
-		}
-		w.follow[f.PredicateType] = append(w.follow[f.PredicateType], a)
+		w.follow[f.PredicateType] = append(w.follow[f.PredicateType], f)
 	}
 	return w, nil
 }
@@ -261,16 +254,9 @@ func (w *walk) followInputs(n *node, e Evidence, file bool) {
 	}
 }
 
-// admits reports whether scope lets e extend the walk; file is true if it is about
-// a file only. Without facts the build type is not known, and any is taken for
-// possible.
+// admits reports whether scope lets e extend the walk: see Follow.admits.
 func (w *walk) admits(e Evidence, facts *predicate.Facts, file bool) bool {
-	for _, a := range w.follow[e.PredicateType()] {
-		if (a.buildType == "" || facts == nil || a.buildType == facts.BuildType) && (a.files || !file) && a.by[e.ID().Credential] {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.follow[e.PredicateType()], func(f Follow) bool { return f.admits(e, facts, file) })
 }
 
 // code gives a source's error its code. Errors without one say only that the

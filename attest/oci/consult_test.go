@@ -36,7 +36,7 @@ func TestStandInsThatWereNeverMade(t *testing.T) {
 				t.Errorf("%s: %d attestations, %v", name, len(got), err)
 			}
 		}
-		scope := verify.Scope{Keys: []attest.PublicKey{key.Public()}, Consult: true}
+		scope := verify.Scope{Signers: verify.Signers{Keys: []attest.PublicKey{key.Public()}}, Consult: true}
 		consulted := func() *verify.Artifact {
 			c, err := verify.Walk(t.Context(), p.Digest(), []verify.Source{open(t, where)}, scope)
 			must(t, err)

@@ -51,7 +51,7 @@ func TestCrawl(t *testing.T) {
 		attach(commit, "https://example.test/review/v1", map[string]any{"n": 1})
 		attach(made, predicate.TypeRevocation, map[string]any{"action": "revoke", "target": "payload", "reason": "test", "issuedAt": "2026-02-01T00:00:00Z"})
 
-		scope := questions.Everything([]attest.PublicKey{key.Public()})
+		scope := questions.Everything(verify.Signers{Keys: []attest.PublicKey{key.Public()}})
 		scope.Consult = true
 		walk := func(s verify.Source) (out []string) {
 			t.Helper()
@@ -74,7 +74,7 @@ func TestCrawl(t *testing.T) {
 		s := questions.NewSurvey()
 		crawl := func() questions.CrawlReport {
 			t.Helper()
-			report, err := questions.Crawl(t.Context(), s, []questions.Holding{open(t, where).View()}, questions.CrawlOptions{Keys: scope.Keys, At: time.Unix(1e9, 0)})
+			report, err := questions.Crawl(t.Context(), s, []questions.Holding{open(t, where).View()}, questions.CrawlOptions{Signers: scope.Signers, At: time.Unix(1e9, 0)})
 			must(t, err)
 			return report
 		}

@@ -113,7 +113,7 @@ func newLineage(t testing.TB, api bool, artifacts, each int) *lineage {
 		}
 	}
 	l.root = at(0)
-	l.scope = verify.Scope{Consult: true, Keys: []attest.PublicKey{key.Public()},
+	l.scope = verify.Scope{Consult: true, Signers: verify.Signers{Keys: []attest.PublicKey{key.Public()}},
 		Follow: []verify.Follow{{PredicateType: predicate.TypeProvenance, By: []verify.Credential{verify.KeyCredential(key.Public())}}}}
 	return l
 }

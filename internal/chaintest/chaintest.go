@@ -7,6 +7,9 @@
 // ([World.Remove]), change it ([World.Corrupt]), attach it elsewhere
 // ([World.Attach]), or fail to answer ([World.Break]).
 //
+// A name signs with a key, or as an identity of the world's own authority
+// ([World.Identity]); who sees it when is for the test to say ([World.Stamp]).
+//
 // Keys are Ed25519 keys made from their names and Ed25519 signs without
 // randomness, so a world built twice has the same bytes.
 package chaintest
@@ -23,6 +26,7 @@ import (
 	"testing"
 
 	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/internal/authority"
 	"github.com/pedigree-ml/pedigree/verify"
 )
 
@@ -40,6 +44,9 @@ type World struct {
 	fetching  map[attest.Digest]error
 	tags      map[attest.Digest][]string
 	holding   error
+	authority *authority.Instance // nil: not asked for yet
+	domain    *authority.Domain   // likewise
+	witnesses map[string][]attest.Witness
 }
 
 type attached struct {
@@ -57,6 +64,7 @@ func New(t testing.TB) *World {
 		listing:   map[attest.Digest]error{},
 		fetching:  map[attest.Digest]error{},
 		tags:      map[attest.Digest][]string{},
+		witnesses: map[string][]attest.Witness{},
 	}
 }
 
@@ -105,7 +113,11 @@ func (w *World) SignAt(at attest.Digest, name string, subject attest.Digest, pre
 // SignPayload signs a payload that attest.ParseStatement reads and attaches it.
 func (w *World) SignPayload(at attest.Digest, name string, payload []byte) attest.Digest {
 	w.t.Helper()
-	b, err := attest.Sign(context.Background(), payload, w.Signer(name))
+	s := w.Signer(name)
+	w.mu.Lock()
+	seenBy := w.witnesses[name]
+	w.mu.Unlock()
+	b, err := attest.Sign(context.Background(), payload, s, seenBy...)
 	w.must(err)
 	return w.Attach(at, b)
 }

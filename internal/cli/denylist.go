@@ -217,7 +217,7 @@ func (a *app) denylistPublish(ctx context.Context, f denylistFlags) error {
 
 // lastEdition returns the newest edition by one of the keys, nil if there is none.
 func (a *app) lastEdition(all []*edition, keys []attest.PublicKey) (*edition, error) {
-	opener, err := verify.NewOpener(keys)
+	opener, err := verify.NewOpener(verify.Signers{Keys: keys})
 	if err != nil {
 		return nil, err
 	}

@@ -81,7 +81,7 @@ type lineageIndex interface {
 	Memory() *verify.Memory
 	// Trusted refuses with E_INDEX if the index was not made with all of these
 	// credentials: what they signed would be missing.
-	Trusted(ctx context.Context, trust []verify.Credential) error
+	Trusted(ctx context.Context, beliefs []string) error
 	Close() error
 }
 
@@ -114,7 +114,7 @@ func (a *app) ground(ctx context.Context, g grounds) (*ground, error) {
 		if gr.index, err = a.openIndex(ctx, g.index); err != nil {
 			return nil, err
 		}
-		if err := gr.index.Trusted(ctx, gr.credentials()); err != nil {
+		if err := gr.index.Trusted(ctx, gr.beliefs()); err != nil {
 			gr.close()
 			return nil, err
 		}
@@ -218,6 +218,15 @@ func (gr *ground) credentials() []verify.Credential {
 	return slices.Compact(out)
 }
 
+// beliefs returns who is trusted, as an index notes it.
+func (gr *ground) beliefs() []string {
+	var out []string
+	for _, c := range gr.credentials() {
+		out = append(out, c.String())
+	}
+	return out
+}
+
 // reading is how the answer calls those who signed.
 func (gr *ground) reading() lineage.Reading {
 	return lineage.Reading{Name: func(c verify.Credential) string { return gr.names[c] }}
@@ -226,7 +235,7 @@ func (gr *ground) reading() lineage.Reading {
 // scope is what a walk follows: what the policy says, or else everything that a
 // trusted key signed.
 func (gr *ground) scope() verify.Scope {
-	s := lineage.Everything(gr.keys)
+	s := lineage.Everything(verify.Signers{Keys: gr.keys})
 	if gr.policy != nil {
 		s = gr.policy.Scope()
 	}

@@ -195,7 +195,7 @@ func (a *app) historySkew(at string) time.Duration {
 func (gr *ground) historyQuestion(environment string, find func(context.Context, func(attest.Digest) bool) error, sources []verify.Source, scope verify.Scope, skew time.Duration) lineage.HistoryQuestion {
 	q := lineage.HistoryQuestion{
 		Environment: environment, At: gr.question.At, Known: gr.question.Known, Skew: skew,
-		Find: find, By: gr.whoDeploys().by, Sources: sources, Scope: scope, Reading: gr.reading(),
+		Find: find, By: []verify.Follow{{By: gr.whoDeploys().by}}, Sources: sources, Scope: scope, Reading: gr.reading(),
 	}
 	if gr.policy != nil {
 		rules := policyRules(gr.policy)

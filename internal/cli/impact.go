@@ -262,7 +262,7 @@ func (gr *ground) keyFile(ctx context.Context, s lineage.Start, r *impactRequest
 	}
 	gr.trustToo(k, r.subject)
 	if gr.index != nil {
-		return s, gr.index.Trusted(ctx, gr.credentials())
+		return s, gr.index.Trusted(ctx, gr.beliefs())
 	}
 	return s, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/internal/index"
+	"github.com/pedigree-ml/pedigree/verify"
 	"github.com/pedigree-ml/pedigree/verify/lineage"
 )
 
@@ -141,7 +142,7 @@ func (gr *ground) sync(ctx context.Context, f *index.File, repos []attest.Reposi
 	defer wait()
 	set, end := bars.Count("reading artifacts")
 	defer end()
-	report, err = lineage.Crawl(ctx, f, holdings, lineage.CrawlOptions{Keys: gr.keys, Memory: f.Memory(), At: gr.question.At, Also: gr.scope().Also, Progress: set})
+	report, err = lineage.Crawl(ctx, f, holdings, lineage.CrawlOptions{Signers: verify.Signers{Keys: gr.keys}, Memory: f.Memory(), At: gr.question.At, Also: gr.scope().Also, Progress: set})
 	return report, places, err
 }
 

@@ -68,7 +68,7 @@ func TestOneConfigGivesTheSameBytes(t *testing.T) {
 
 func walked(t *testing.T, f *fleet.Fleet, g *fleet.Registry, d attest.Digest) verify.Chain {
 	t.Helper()
-	c, err := verify.Walk(context.Background(), d, []verify.Source{g}, lineage.Everything(f.Keys()))
+	c, err := verify.Walk(context.Background(), d, []verify.Source{g}, lineage.Everything(verify.Signers{Keys: f.Keys()}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestStrangersAreStrangers(t *testing.T) {
 	if found == 0 {
 		t.Error("no walk met a stranger")
 	}
-	o, err := verify.NewOpener(f.Keys())
+	o, err := verify.NewOpener(verify.Signers{Keys: f.Keys()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestWriteIntoALayout(t *testing.T) {
 		if err != nil || d != r.Artifact {
 			t.Errorf("tag %s: %s, %v", r.Tag, d, err)
 		}
-		a, err := verify.Walk(context.Background(), d, []verify.Source{repo}, lineage.Everything(f.Keys()))
+		a, err := verify.Walk(context.Background(), d, []verify.Source{repo}, lineage.Everything(verify.Signers{Keys: f.Keys()}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +291,7 @@ func TestGrantsAndDeployments(t *testing.T) {
 	t.Parallel()
 	f := planned(t, fleet.Config{Seed: 4, Versions: 150, Teams: 2})
 	g := held(t, f)
-	o, err := verify.NewOpener(f.Keys())
+	o, err := verify.NewOpener(verify.Signers{Keys: f.Keys()})
 	if err != nil {
 		t.Fatal(err)
 	}

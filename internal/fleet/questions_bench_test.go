@@ -63,7 +63,7 @@ func newMeasured(b *testing.B, n int) *measured {
 // take, as long as signatures have to be verified.
 func (m *measured) verifyAll(b *testing.B) time.Duration {
 	b.Helper()
-	o, err := verify.NewOpener(m.Keys())
+	o, err := verify.NewOpener(verify.Signers{Keys: m.Keys()})
 	must(b, err)
 	runtime.GC()
 	start := time.Now()
@@ -91,7 +91,7 @@ func (m *measured) crawl(b *testing.B, s store) (time.Duration, lineage.CrawlRep
 	b.Helper()
 	runtime.GC()
 	start := time.Now()
-	report, err := lineage.Crawl(context.Background(), s, m.Holdings(), lineage.CrawlOptions{Keys: m.Keys(), Memory: s.Memory(), At: m.End()})
+	report, err := lineage.Crawl(context.Background(), s, m.Holdings(), lineage.CrawlOptions{Signers: verify.Signers{Keys: m.Keys()}, Memory: s.Memory(), At: m.End()})
 	took := time.Since(start)
 	must(b, err)
 	if len(report.Missed) != 0 {
@@ -210,7 +210,7 @@ func BenchmarkGrowth(b *testing.B) {
 func BenchmarkTrace(b *testing.B) {
 	m := newMeasured(b, versions(b))
 	chain := m.Chain()
-	scope := lineage.Everything(m.Keys())
+	scope := lineage.Everything(verify.Signers{Keys: m.Keys()})
 	scope.Limits.Depth = len(chain) + verify.DefaultDepth
 	trace := func(b *testing.B, sources []verify.Source, scope verify.Scope) {
 		nodes := 0
@@ -254,7 +254,7 @@ func BenchmarkImpact(b *testing.B) {
 		b.Run(kind.name, func(b *testing.B) {
 			s := kind.open(b)
 			m.crawl(b, s)
-			scope := verify.Scope{Keys: m.Keys(), Memory: s.Memory()}
+			scope := verify.Scope{Signers: verify.Signers{Keys: m.Keys()}, Memory: s.Memory()}
 			deployed := 0
 			for b.Loop() {
 				a, err := lineage.Impact(context.Background(), s, m.sources(s), scope, lineage.Start{Digest: m.Hot()}, lineage.ImpactOptions{At: m.End()})

@@ -18,12 +18,12 @@ func TestImpactIsAsPlanned(t *testing.T) {
 	f := planned(t, fleet.Config{Seed: 9, Versions: 150, Hot: 30, Chain: 20, Strangers: 0.3})
 	g := held(t, f)
 	s := lineage.NewSurvey()
-	if _, err := lineage.Crawl(context.Background(), s, g.Holdings(), lineage.CrawlOptions{Keys: f.Keys(), At: f.End()}); err != nil {
+	if _, err := lineage.Crawl(context.Background(), s, g.Holdings(), lineage.CrawlOptions{Signers: verify.Signers{Keys: f.Keys()}, At: f.End()}); err != nil {
 		t.Fatal(err)
 	}
 	asked := 0
 	for _, p := range f.Popular() {
-		a, err := lineage.Impact(context.Background(), s, []verify.Source{g}, verify.Scope{Keys: f.Keys()}, lineage.Start{Digest: p.Artifact}, lineage.ImpactOptions{At: f.End()})
+		a, err := lineage.Impact(context.Background(), s, []verify.Source{g}, verify.Scope{Signers: verify.Signers{Keys: f.Keys()}}, lineage.Start{Digest: p.Artifact}, lineage.ImpactOptions{At: f.End()})
 		if err != nil {
 			t.Fatal(err)
 		}

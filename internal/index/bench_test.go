@@ -101,7 +101,7 @@ func BenchmarkSync(b *testing.B) {
 func crawlInto(b *testing.B, path string, holdings []lineage.Holding, keys []attest.PublicKey) lineage.CrawlReport {
 	f, err := index.Open(context.Background(), path, index.Options{Write: true})
 	must(b, err)
-	report, err := lineage.Crawl(context.Background(), f, holdings, lineage.CrawlOptions{Keys: keys, Memory: f.Memory(), At: at})
+	report, err := lineage.Crawl(context.Background(), f, holdings, lineage.CrawlOptions{Signers: verify.Signers{Keys: keys}, Memory: f.Memory(), At: at})
 	must(b, err)
 	must(b, f.Close())
 	if len(report.Missed) > 0 {
@@ -121,7 +121,7 @@ func processors() time.Duration {
 
 // openAll opens every bundle once, on all processors.
 func openAll(b *testing.B, g *fleet.Registry, keys []attest.PublicKey) time.Duration {
-	opener, err := verify.NewOpener(keys)
+	opener, err := verify.NewOpener(verify.Signers{Keys: keys})
 	must(b, err)
 	var bundles [][]byte
 	g.Bundles(func(_ attest.Digest, a attest.Attached) bool {

@@ -135,7 +135,7 @@ func TestTruncated(t *testing.T) {
 	whole, err := os.ReadFile(path)
 	must(t, err)
 	trusted := keys(w, "trainer", "alice")
-	want := dump(walk(t, model, lineage.Everything(trusted), w.Source()))
+	want := dump(walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), w.Source()))
 	refused := 0
 	for n := len(whole) - 1; n > 0; n -= 1777 {
 		cut := filepath.Join(t.TempDir(), "cut")
@@ -146,7 +146,7 @@ func TestTruncated(t *testing.T) {
 			refused++
 			continue
 		}
-		if got := walk(t, model, lineage.Everything(trusted), f.Source(models(t))); dump(got) != want && len(got.Gaps()) == 0 {
+		if got := walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), f.Source(models(t))); dump(got) != want && len(got.Gaps()) == 0 {
 			t.Errorf("%d of %d bytes:\n%s", n, len(whole), dump(got))
 		}
 		must(t, f.Close())
@@ -161,9 +161,9 @@ func TestTruncated(t *testing.T) {
 func TestTampered(t *testing.T) {
 	w, good, model, data, code := made(t)
 	trusted := keys(w, "trainer", "alice")
-	want := dump(walk(t, model, lineage.Everything(trusted), w.Source()))
+	want := dump(walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), w.Source()))
 	mallory := attest.Attached{Bundle: w.Bundles(model)[2]}
-	opener, err := verify.NewOpener(keys(w, "mallory"))
+	opener, err := verify.NewOpener(verify.Signers{Keys: keys(w, "mallory")})
 	must(t, err)
 	if _, err := opener.Open(mallory.Bundle); err != nil {
 		t.Fatalf("the stranger's bundle is another one: %v", err)
@@ -219,7 +219,7 @@ func TestTampered(t *testing.T) {
 			wantCode(t, c.what, err, attest.CodeIndex, "")
 			continue
 		}
-		scope := lineage.Everything(trusted)
+		scope := lineage.Everything(verify.Signers{Keys: trusted})
 		scope.Memory = f.Memory()
 		got := walk(t, model, scope, f.Source(models(t)))
 		switch same := dump(got) == want; {
@@ -239,7 +239,7 @@ func TestTampered(t *testing.T) {
 	}
 	// The positive twin: a copy that is left alone.
 	f := open(t, copyOf(t, good), index.Options{})
-	if got := dump(walk(t, model, lineage.Everything(trusted), f.Source(models(t)))); got != want {
+	if got := dump(walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), f.Source(models(t)))); got != want {
 		t.Errorf("untouched:\n%s", got)
 	}
 }
@@ -287,7 +287,7 @@ func copyOf(t testing.TB, path string) string {
 func TestFlippedBits(t *testing.T) {
 	w, good, model, data, _ := made(t)
 	trusted := keys(w, "trainer", "alice")
-	scope := lineage.Everything(trusted)
+	scope := lineage.Everything(verify.Signers{Keys: trusted})
 	want := dump(walk(t, model, scope, w.Source()))
 	whole, err := os.ReadFile(good)
 	must(t, err)

@@ -133,13 +133,7 @@ func keys(w *chaintest.World, names ...string) []attest.PublicKey {
 	return out
 }
 
-func trust(keys []attest.PublicKey) []verify.Credential {
-	var out []verify.Credential
-	for _, k := range keys {
-		out = append(out, verify.KeyCredential(k))
-	}
-	return out
-}
+func trust(keys []attest.PublicKey) []string { return lineage.Beliefs(verify.Signers{Keys: keys}) }
 
 func create(t testing.TB) (path string, f *index.File) {
 	t.Helper()
@@ -158,7 +152,7 @@ func open(t testing.TB, path string, o index.Options) *index.File {
 // sync reads a holding to its end.
 func sync(t testing.TB, f *index.File, h lineage.Holding, keys []attest.PublicKey) lineage.CrawlReport {
 	t.Helper()
-	report, err := lineage.Crawl(context.Background(), f, []lineage.Holding{h}, lineage.CrawlOptions{Keys: keys, Memory: f.Memory(), At: at})
+	report, err := lineage.Crawl(context.Background(), f, []lineage.Holding{h}, lineage.CrawlOptions{Signers: verify.Signers{Keys: keys}, Memory: f.Memory(), At: at})
 	must(t, err)
 	return report
 }
@@ -166,7 +160,7 @@ func sync(t testing.TB, f *index.File, h lineage.Holding, keys []attest.PublicKe
 // visit looks at one artifact that is not known yet, as a crawl does.
 func visit(t testing.TB, f *index.File, h lineage.Holding, keys []attest.PublicKey, d attest.Digest) lineage.Visit {
 	t.Helper()
-	opener, err := verify.NewOpener(keys)
+	opener, err := verify.NewOpener(verify.Signers{Keys: keys})
 	must(t, err)
 	opener = opener.Remembering(f.Memory())
 	v := lineage.Visit{Artifact: d}

@@ -35,6 +35,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
@@ -209,9 +210,9 @@ func (f *File) Repositories(ctx context.Context) ([]attest.Repository, error) {
 }
 
 // Trusted refuses with E_INDEX if some repository was not read with all of these
-// credentials trusted: what they signed would be missing. It does so too if nothing
-// was read at all.
-func (f *File) Trusted(ctx context.Context, trust []verify.Credential) error {
+// believed ([lineage.Beliefs]): what they signed would be missing. It does so too if
+// nothing was read at all, or under another trust.
+func (f *File) Trusted(ctx context.Context, beliefs []string) error {
 	all, err := f.repositories(ctx)
 	if err != nil {
 		return err
@@ -220,10 +221,15 @@ func (f *File) Trusted(ctx context.Context, trust []verify.Credential) error {
 		return f.empty()
 	}
 	for _, r := range all {
-		if c := beyond(trustText(trust), r.trust); c != "" {
+		switch b := lineage.NotBelieved(beliefs, believed(r.trust)); {
+		case strings.HasPrefix(b, "trust "):
 			return &attest.Refusal{Code: attest.CodeIndex, About: f.path,
-				Why:  fmt.Sprintf("%s was read without trusting %s: what it signed is not here", r.name, c),
-				Next: "run pedigree index sync with this policy, or with these keys"}
+				Why:  fmt.Sprintf("%s was read under another trust: whose signatures count, and when they were made, may differ", r.name),
+				Next: "run pedigree index sync with this trust; if the question is asked without --trust, without it"}
+		case b != "":
+			return &attest.Refusal{Code: attest.CodeIndex, About: f.path,
+				Why:  fmt.Sprintf("%s was read without trusting %s: what it signed is not here", r.name, b),
+				Next: "run pedigree index sync with this policy, or with these keys, and with the same --trust"}
 		}
 	}
 	return nil
@@ -253,8 +259,8 @@ func (r repositoryRow) sum() []byte {
 	return sumOf([]byte("repository"), number(r.id), []byte(r.name), number(r.reading), number(r.complete), number(exhaustive), []byte(r.missed), number(r.at), []byte(r.trust))
 }
 
-// maxTrust bounds the trusted credentials of a row: a policy has hundreds of keys at
-// most, of 75 bytes each.
+// maxTrust bounds the beliefs of a row: a policy has hundreds of keys and identities at
+// most, of 75 bytes, or a few hundred, each.
 const maxTrust = 1 << 20
 
 func (f *File) repositories(ctx context.Context) ([]repositoryRow, error) {

@@ -26,7 +26,7 @@ func TestSameChain(t *testing.T) {
 	sync(t, f, hold(w, models(t)), trusted)
 	must(t, f.Close())
 	f = open(t, path, index.Options{})
-	scope := lineage.Everything(trusted)
+	scope := lineage.Everything(verify.Signers{Keys: trusted})
 	want := dump(walk(t, model, scope, w.Source()))
 	if !strings.Contains(want, data.String()) || !strings.Contains(want, code.String()) {
 		t.Fatalf("the chain has no inputs:\n%s", want)
@@ -47,7 +47,7 @@ func TestSameChain(t *testing.T) {
 	// recognised, and by its bytes.
 	good, _, err := attached(f.Source(models(t)), model)
 	must(t, err)
-	opener, err := verify.NewOpener(trusted)
+	opener, err := verify.NewOpener(verify.Signers{Keys: trusted})
 	must(t, err)
 	for _, a := range good {
 		if _, again, err := opener.Remembering(f.Memory()).OpenAttached(a); err != nil || !bytes.Equal(again, a.Note) || a.Note == nil {
@@ -160,7 +160,7 @@ func TestHalfRead(t *testing.T) {
 	if !slices.Equal(got, []attest.Digest{model}) {
 		t.Errorf("found %v", got)
 	}
-	if c := walk(t, model, lineage.Everything(trusted), s); len(c.Gaps()) != 2 || c.Artifact(model).Gapped() {
+	if c := walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), s); len(c.Gaps()) != 2 || c.Artifact(model).Gapped() {
 		t.Errorf("gaps: %s", gaps(c))
 	}
 	must(t, f.Close())
@@ -175,7 +175,7 @@ func TestHalfRead(t *testing.T) {
 		}
 	}
 	sync(t, f, h, trusted)
-	if c := walk(t, model, lineage.Everything(trusted), f.Source(models(t))); len(c.Gaps()) != 0 {
+	if c := walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), f.Source(models(t))); len(c.Gaps()) != 0 {
 		t.Errorf("gaps after all: %s", gaps(c))
 	}
 	nowhere := attest.SHA256([]byte("nowhere"))
@@ -216,9 +216,9 @@ func TestMissed(t *testing.T) {
 	h := hold(w, models(t))
 	w.Break(data, attest.Refuse(attest.CodeRegUnavailable, "closed"))
 	w.BreakManifest(model, attest.Refuse(attest.CodeRegUnavailable, "closed"))
-	want := walk(t, model, lineage.Everything(trusted), w.Source())
+	want := walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), w.Source())
 	sync(t, f, h, trusted)
-	got := walk(t, model, lineage.Everything(trusted), f.Source(models(t)))
+	got := walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), f.Source(models(t)))
 	if gaps(got) != gaps(want) || len(got.Gaps()) != 2 {
 		t.Errorf("gaps %s, want %s", gaps(got), gaps(want))
 	}
@@ -240,7 +240,7 @@ func TestMissed(t *testing.T) {
 	if _, err := found(f, lineage.OfType, noteType); err != nil {
 		t.Errorf("mended, finding: %v", err)
 	}
-	if c := walk(t, model, lineage.Everything(trusted), f.Source(models(t))); len(c.Gaps()) != 0 {
+	if c := walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), f.Source(models(t))); len(c.Gaps()) != 0 {
 		t.Errorf("mended: %s", gaps(c))
 	}
 }
@@ -340,7 +340,7 @@ func TestGone(t *testing.T) {
 	has(lineage.NamesInput, code.String(), 0)
 	has(lineage.OfType, noteType, 1)
 	has(lineage.HasFile, attest.SHA256([]byte("card")).String(), 1)
-	if c := walk(t, model, lineage.Everything(trusted), f.Source(models(t))); len(c.Artifact(model).Evidence) != 0 || len(c.Gaps()) != 0 || len(c.Artifact(model).Files) != 2 {
+	if c := walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), f.Source(models(t))); len(c.Artifact(model).Evidence) != 0 || len(c.Gaps()) != 0 || len(c.Artifact(model).Files) != 2 {
 		t.Errorf("after all is gone:\n%s", dump(c))
 	}
 	// The manifest too.
@@ -370,7 +370,7 @@ func TestForget(t *testing.T) {
 	if got, err := found(f, lineage.NamesInput, data.String()); len(got) != 1 || err != nil {
 		t.Errorf("the mirror is found: %v, %v", got, err)
 	}
-	if c := walk(t, model, lineage.Everything(trusted), f.Source(mirror)); len(c.Gaps()) != 0 || len(c.Artifact(model).Files) != 2 {
+	if c := walk(t, model, lineage.Everything(verify.Signers{Keys: trusted}), f.Source(mirror)); len(c.Gaps()) != 0 || len(c.Artifact(model).Files) != 2 {
 		t.Errorf("the mirror:\n%s", dump(c))
 	}
 	must(t, f.Forget(context.Background(), mirror))
@@ -437,7 +437,7 @@ func TestTogether(t *testing.T) {
 	sync(t, f, h, trusted)
 	must(t, f.Close())
 	f = open(t, path, index.Options{})
-	scope := lineage.Everything(trusted)
+	scope := lineage.Everything(verify.Signers{Keys: trusted})
 	nowhere := attest.SHA256([]byte("nowhere"))
 	for _, repos := range [][]attest.Repository{{models(t)}, {second}, {models(t), second}, {second, models(t)}, {models(t), unknown}, {unknown}} {
 		var apart []verify.Source

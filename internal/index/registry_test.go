@@ -104,7 +104,7 @@ func TestRegistry(t *testing.T) {
 				t.Helper()
 				x := open(t, path, index.Options{Write: true})
 				report, err := lineage.Crawl(context.Background(), x, []lineage.Holding{repo.View()},
-					lineage.CrawlOptions{Keys: p.Scope().Keys, Memory: x.Memory(), At: at, Also: p.Scope().Also})
+					lineage.CrawlOptions{Signers: verify.Signers{Keys: p.Scope().Keys}, Memory: x.Memory(), At: at, Also: p.Scope().Also})
 				must(t, err)
 				must(t, x.Close())
 				return report

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/pedigree-ml/pedigree/attest"
-	"github.com/pedigree-ml/pedigree/verify"
 	"github.com/pedigree-ml/pedigree/verify/lineage"
 )
 
@@ -178,29 +177,12 @@ func hintKey(r lineage.Relation, name string) [16]byte {
 	return [16]byte(sum[:16])
 }
 
-// trustText is a set of credentials as a row has it.
-func trustText(trust []verify.Credential) string {
-	out := make([]string, len(trust))
-	for i, c := range trust {
-		out[i] = c.String()
+// believed are the lines of a set of beliefs as a row has it.
+func believed(row string) []string {
+	if row == "" {
+		return nil
 	}
-	slices.Sort(out)
-	return strings.Join(slices.Compact(out), "\n")
-}
-
-// credentials is how many a set has.
-func credentials(set string) int { return len(strings.Fields(set)) }
-
-// beyond returns the first of some credentials that is not in a set, and "" if all
-// are.
-func beyond(trust, set string) string {
-	have := strings.Split(set, "\n")
-	for _, c := range strings.Split(trust, "\n") {
-		if _, found := slices.BinarySearch(have, c); c != "" && !found {
-			return c
-		}
-	}
-	return ""
+	return strings.Split(row, "\n")
 }
 
 // tagPattern is that of the OCI distribution specification.

@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
@@ -22,7 +23,10 @@ type Status struct {
 	Strangers    int   `json:"strangers"` // attestations that were passed over
 	Missed       int   `json:"missed"`    // artifacts that could not be completely looked at
 	Bytes        int64 `json:"bytes"`     // of the attestations, as they are kept
-	Trusted      int   `json:"trusted"`   // credentials that were believed
+	Trusted      int   `json:"trusted"`   // keys and rules for identities that were believed
+	// Beliefs are what was believed (lineage.Beliefs): only questions that believe no
+	// more are answered.
+	Beliefs []string `json:"beliefs"`
 }
 
 // ReadAt returns when the last readings of the repositories began, or were last
@@ -55,7 +59,12 @@ func (f *File) Status(ctx context.Context) (list []Status, size int64, err error
 	}
 	list = []Status{}
 	for _, r := range all {
-		s := Status{Repository: r.name, At: time.Unix(r.at, 0).UTC(), Complete: r.whole(), Exhaustive: r.exhaustive, Trusted: credentials(r.trust)}
+		s := Status{Repository: r.name, At: time.Unix(r.at, 0).UTC(), Complete: r.whole(), Exhaustive: r.exhaustive, Beliefs: believed(r.trust)}
+		for _, b := range s.Beliefs {
+			if !strings.HasPrefix(b, "trust ") {
+				s.Trusted++
+			}
+		}
 		if err := f.ask.counts.QueryRowContext(ctx, r.id).Scan(&s.Artifacts, &s.Missed, &s.Strangers, &s.Attestations, &s.Bytes); err != nil {
 			return nil, 0, f.unusable(ctx, err)
 		}

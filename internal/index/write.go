@@ -4,11 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
-	"github.com/pedigree-ml/pedigree/verify"
 	"github.com/pedigree-ml/pedigree/verify/lineage"
 )
 
@@ -194,7 +194,7 @@ func (f *File) flush() error {
 
 // Begin begins to read a repository, or goes on with the reading that did not come
 // to its end. An index that was opened for reading refuses with E_INDEX.
-func (f *File) Begin(ctx context.Context, repo attest.Repository, trust []verify.Credential, at time.Time) (lineage.Reader, error) {
+func (f *File) Begin(ctx context.Context, repo attest.Repository, beliefs []string, at time.Time) (lineage.Reader, error) {
 	name, err := repositoryName(repo)
 	if err != nil {
 		return nil, err
@@ -203,9 +203,9 @@ func (f *File) Begin(ctx context.Context, repo attest.Repository, trust []verify
 	if w == nil {
 		return nil, &attest.Refusal{Code: attest.CodeIndex, About: f.path, Why: "is open for reading only"}
 	}
-	text := trustText(trust)
+	text := strings.Join(beliefs, "\n")
 	if len(text) > maxTrust {
-		return nil, attest.Refuse(attest.CodeLimit, "%d trusted keys", len(trust))
+		return nil, attest.Refuse(attest.CodeLimit, "%d trusted keys and identities", len(beliefs))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -236,7 +236,7 @@ func (w *writer) begin(r *reader, trust string, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	more := beyond(trust, row.trust) != ""
+	more := lineage.NotBelieved(believed(trust), believed(row.trust)) != ""
 	// What was read while fewer were trusted is to be read again, in a new reading. Fewer
 	// trusted now than then is no reason: what is kept besides is opened by nobody.
 	if row.complete == row.reading || more {

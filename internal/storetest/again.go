@@ -132,7 +132,7 @@ func growingTrust(t *testing.T, m Maker) {
 		}
 		// It grows in the middle of a reading: what was done is not, any more.
 		half := m.New(t)
-		_, err = lineage.Crawl(t.Context(), &mortal{half, first.Artifacts - 1}, []lineage.Holding{h}, lineage.CrawlOptions{Keys: fewer, At: now})
+		_, err = lineage.Crawl(t.Context(), &mortal{half, first.Artifacts - 1}, []lineage.Holding{h}, lineage.CrawlOptions{Signers: verify.Signers{Keys: fewer}, At: now})
 		if !errors.Is(err, errDied) {
 			t.Fatal(err)
 		}
@@ -231,8 +231,8 @@ func halfRead(t *testing.T, what string, w *world, s lineage.Store, h lineage.Ho
 	refused(t, what+": Held", err, attest.CodeIndex)
 	for _, d := range append(w.Artifacts(), w.manifests...) {
 		// What a walk with these keys would find, but for strangers' bundles.
-		want := walk(t, d, w.Source(), verify.Scope{Keys: keys(w.World)})
-		got := walk(t, d, s.Source(h.Repository()), verify.Scope{Keys: keys(w.World)})
+		want := walk(t, d, w.Source(), verify.Scope{Signers: verify.Signers{Keys: keys(w.World)}})
+		got := walk(t, d, s.Source(h.Repository()), verify.Scope{Signers: verify.Signers{Keys: keys(w.World)}})
 		_, codes := attached(s.Source(h.Repository()), d)
 		if got != want && !slices.Contains(codes, attest.CodeIndex) {
 			t.Fatalf("%s: %s is not all there, and the store says %v:\n%s\nwant\n%s", what, d, codes, got, want)
@@ -251,7 +251,7 @@ func deaths(t *testing.T, m Maker) {
 		for n := range visits + 1 {
 			s := m.New(t)
 			h := count(w.Holding(place, exhaustive))
-			_, err := lineage.Crawl(t.Context(), &mortal{s, n}, []lineage.Holding{h}, lineage.CrawlOptions{Keys: keys(w.World), At: now, Jobs: 1})
+			_, err := lineage.Crawl(t.Context(), &mortal{s, n}, []lineage.Holding{h}, lineage.CrawlOptions{Signers: verify.Signers{Keys: keys(w.World)}, At: now, Jobs: 1})
 			if !errors.Is(err, errDied) {
 				t.Fatalf("the crawl should have died after %d of %d: %v", n, visits, err)
 			}
@@ -268,7 +268,7 @@ func deaths(t *testing.T, m Maker) {
 		s := m.New(t)
 		for n := 0; ; n++ {
 			h := w.Holding(place, exhaustive)
-			_, err := lineage.Crawl(t.Context(), &mortal{s, 1}, []lineage.Holding{h}, lineage.CrawlOptions{Keys: keys(w.World), At: now, Jobs: 2})
+			_, err := lineage.Crawl(t.Context(), &mortal{s, 1}, []lineage.Holding{h}, lineage.CrawlOptions{Signers: verify.Signers{Keys: keys(w.World)}, At: now, Jobs: 2})
 			s = m.again(t, s)
 			if err == nil {
 				compareAll(t, fmt.Sprintf("seed %d, many deaths", seed), w, s, h)
@@ -280,7 +280,7 @@ func deaths(t *testing.T, m Maker) {
 		}
 		// It dies in a later reading: what that did not come to is not known any more.
 		h := w.Holding(place, exhaustive)
-		_, err := lineage.Crawl(t.Context(), &mortal{s, visits / 2}, []lineage.Holding{h}, lineage.CrawlOptions{Keys: keys(w.World), At: now})
+		_, err := lineage.Crawl(t.Context(), &mortal{s, visits / 2}, []lineage.Holding{h}, lineage.CrawlOptions{Signers: verify.Signers{Keys: keys(w.World)}, At: now})
 		if !errors.Is(err, errDied) {
 			t.Fatal(err)
 		}
@@ -306,7 +306,7 @@ func stops(t *testing.T, m Maker) {
 				cancel()
 			}
 		}
-		_, err := lineage.Crawl(ctx, deaf{s}, []lineage.Holding{h}, lineage.CrawlOptions{Keys: keys(w.World), At: now, Jobs: 2})
+		_, err := lineage.Crawl(ctx, deaf{s}, []lineage.Holding{h}, lineage.CrawlOptions{Signers: verify.Signers{Keys: keys(w.World)}, At: now, Jobs: 2})
 		cancel()
 		if attest.RefusalCode(err) != attest.CodeInterrupted || !errors.Is(err, context.Canceled) {
 			t.Fatalf("stopped at question %d of %d: %v", n, questions, err)

@@ -128,7 +128,7 @@ func wanted(t *testing.T, w *world) map[lineage.Related][]attest.Digest {
 		}
 		sets[r][d] = true
 	}
-	opener, err := verify.NewOpener(keys(w.World))
+	opener, err := verify.NewOpener(verify.Signers{Keys: keys(w.World)})
 	if err != nil {
 		t.Fatal(err)
 	}

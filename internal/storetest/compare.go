@@ -19,7 +19,7 @@ var now = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
 // scope is what walks follow: everything, revocations included.
 func scope(keys []attest.PublicKey) verify.Scope {
-	s := lineage.Everything(keys)
+	s := lineage.Everything(verify.Signers{Keys: keys})
 	s.Consult = true
 	return s
 }
@@ -27,7 +27,7 @@ func scope(keys []attest.PublicKey) verify.Scope {
 // crawl reads holdings into a store.
 func crawl(t testing.TB, s lineage.Store, keys []attest.PublicKey, holdings ...lineage.Holding) lineage.CrawlReport {
 	t.Helper()
-	report, err := lineage.Crawl(context.Background(), s, holdings, lineage.CrawlOptions{Keys: keys, At: now, Jobs: 3})
+	report, err := lineage.Crawl(context.Background(), s, holdings, lineage.CrawlOptions{Signers: verify.Signers{Keys: keys}, At: now, Jobs: 3})
 	if err != nil {
 		t.Fatalf("crawl: %v", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
-	"github.com/pedigree-ml/pedigree/verify"
 	"github.com/pedigree-ml/pedigree/verify/lineage"
 )
 
@@ -70,8 +69,8 @@ type mortal struct {
 	left int // calls of Put and Finish that it survives
 }
 
-func (m *mortal) Begin(ctx context.Context, repo attest.Repository, trust []verify.Credential, at time.Time) (lineage.Reader, error) {
-	r, err := m.Store.Begin(ctx, repo, trust, at)
+func (m *mortal) Begin(ctx context.Context, repo attest.Repository, beliefs []string, at time.Time) (lineage.Reader, error) {
+	r, err := m.Store.Begin(ctx, repo, beliefs, at)
 	return &mortalReader{r, m}, err
 }
 
@@ -98,8 +97,8 @@ func (r *mortalReader) Finish(ctx context.Context, held []attest.Held, exhaustiv
 // is for the crawl to know.
 type deaf struct{ lineage.Store }
 
-func (s deaf) Begin(ctx context.Context, repo attest.Repository, trust []verify.Credential, at time.Time) (lineage.Reader, error) {
-	r, err := s.Store.Begin(ctx, repo, trust, at)
+func (s deaf) Begin(ctx context.Context, repo attest.Repository, beliefs []string, at time.Time) (lineage.Reader, error) {
+	r, err := s.Store.Begin(ctx, repo, beliefs, at)
 	return deafReader{r}, err
 }
 

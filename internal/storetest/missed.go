@@ -153,7 +153,7 @@ func forgedNotes(t *testing.T, m Maker) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opener, err := verify.NewOpener([]attest.PublicKey{w.Key("alice")})
+	opener, err := verify.NewOpener(verify.Signers{Keys: []attest.PublicKey{w.Key("alice")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func forgedNotes(t *testing.T, m Maker) {
 		}
 		return note
 	}}
-	_, err = lineage.Crawl(t.Context(), s, []lineage.Holding{swapped}, lineage.CrawlOptions{Keys: []attest.PublicKey{w.Key("alice")}, Memory: memory, At: now})
+	_, err = lineage.Crawl(t.Context(), s, []lineage.Holding{swapped}, lineage.CrawlOptions{Signers: verify.Signers{Keys: []attest.PublicKey{w.Key("alice")}}, Memory: memory, At: now})
 	if err != nil {
 		t.Fatal(err)
 	}

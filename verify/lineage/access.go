@@ -49,7 +49,7 @@ func (r Revokers) hears(who, target string) bool {
 // the limits of s: the artifact, what its grants were delegated from, and what may
 // have taken any of that back.
 func AccessScope(s verify.Scope) verify.Scope {
-	return verify.Scope{Keys: s.Keys, Memory: s.Memory, Limits: s.Limits, Grants: true}
+	return verify.Scope{Signers: s.Signers, Memory: s.Memory, Limits: s.Limits, Grants: true}
 }
 
 // An AccessAnswer says what an artifact had access to at a time.
@@ -315,7 +315,7 @@ func (t Taken) why(signer string) (attest.Code, string) {
 	if t.Action == predicate.ActionQuarantine {
 		code = attest.CodeQuarantined
 	}
-	what := map[string]string{predicate.TargetArtifact: "the artifact", predicate.TargetPayload: "it", predicate.TargetKey: "the key of " + signer}[t.Target]
+	what := map[string]string{predicate.TargetArtifact: "the artifact", predicate.TargetPayload: "it", predicate.TargetKey: "the key of " + signer, predicate.TargetIdentity: "the identity of " + signer}[t.Target]
 	did := map[string]string{predicate.ActionRevoke: "revoked", predicate.ActionQuarantine: "quarantined", predicate.ActionSupersede: "superseded"}[t.Action]
 	return code, fmt.Sprintf("%s was %s by %s from %s: %.200s", what, did, joined(t.By), stamp(t.From), t.Reason)
 }

@@ -439,7 +439,7 @@ func TestAccessGaps(t *testing.T) {
 	// A walk that did not look for what takes grants back proves nothing.
 	a = newAccessWorld(t)
 	a.sign()
-	chain, err := verify.Walk(context.Background(), a.model, []verify.Source{a.Source()}, verify.Scope{Keys: []attest.PublicKey{a.Key("lead")}})
+	chain, err := verify.Walk(context.Background(), a.model, []verify.Source{a.Source()}, verify.Scope{Signers: verify.Signers{Keys: []attest.PublicKey{a.Key("lead")}}})
 	if err != nil {
 		t.Fatal(err)
 	}

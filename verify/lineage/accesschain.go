@@ -92,7 +92,7 @@ func (k *reckoning) takenFrom(e verify.Evidence) []Taken {
 		}
 	}
 	add(predicate.TargetPayload, k.takings(takenThing{e.ID().Payload, predicate.TargetPayload, k.who(e.ID().Credential)}))
-	add(predicate.TargetKey, k.keyTakings(e))
+	add(credentialTarget(e), k.keyTakings(e))
 	add(predicate.TargetArtifact, k.takings(takenThing{e.About(), predicate.TargetArtifact, ""}))
 	slices.SortStableFunc(out, func(a, b Taken) int { return cmp.Or(a.From.Compare(b.From), a.Payload.Compare(b.Payload)) })
 	return out

@@ -139,11 +139,20 @@ func (k *reckoning) voice(e verify.Evidence, t takenThing) (voice, bool) {
 	return v, true
 }
 
+// kind is a target as it is counted: an identity is taken back as a key is.
 func kind(target string) string {
 	if target == predicate.TargetIdentity {
 		return predicate.TargetKey
 	}
 	return target
+}
+
+// credentialTarget is what whoever takes back what signed evidence calls that.
+func credentialTarget(e verify.Evidence) string {
+	if _, ok := e.ID().Credential.Identity(); ok {
+		return predicate.TargetIdentity
+	}
+	return predicate.TargetKey
 }
 
 // happened is a claimed time as it is compared with the time of the question: of two

@@ -31,7 +31,7 @@ func lookAtStandIns(ctx context.Context, digests []attest.Digest, sources []veri
 type lookFunc func(context.Context, []attest.Digest, []verify.Source, verify.Scope) ([]*verify.Artifact, error)
 
 func inBatches(ctx context.Context, look lookFunc, artifacts []attest.Digest, sources []verify.Source, scope verify.Scope, each func(*verify.Artifact)) error {
-	scope = verify.Scope{Keys: scope.Keys, Memory: scope.Memory}
+	scope = verify.Scope{Signers: scope.Signers, Memory: scope.Memory}
 	artifacts = slices.SortedFunc(slices.Values(artifacts), attest.Digest.Compare)
 	for batch := range slices.Chunk(slices.Compact(artifacts), lookBatch) {
 		found, err := look(ctx, batch, sources, scope)

@@ -14,9 +14,9 @@ import (
 
 // CrawlOptions say how repositories are read.
 type CrawlOptions struct {
-	Keys   []attest.PublicKey // the trusted keys: what others signed is not kept
-	Memory *verify.Memory     // notes what was opened; may be nil
-	At     time.Time          // now
+	verify.Signers                // whose signatures count: what others signed is not kept
+	Memory         *verify.Memory // notes what was opened; may be nil
+	At             time.Time      // now
 	// Also are further digests to ask about, as those that deny lists are kept under: a
 	// repository that does not list everything has to be asked for each by name.
 	Also []attest.Digest
@@ -127,7 +127,7 @@ func (t task) compare(u task) int {
 }
 
 func newCrawl(holdings []Holding, o CrawlOptions) (*crawl, error) {
-	opener, err := verify.NewOpener(o.Keys)
+	opener, err := verify.NewOpener(o.Signers)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/internal/chaintest"
+	"github.com/pedigree-ml/pedigree/verify"
 )
 
 // Each limit of a crawl is a gap where it was reached, what was found before is kept,
@@ -43,7 +44,7 @@ func TestCrawlLimits(t *testing.T) {
 			s := NewSurvey()
 			h := w.Holding("registry.example/limits", true)
 			run := func() CrawlReport {
-				c, err := newCrawl([]Holding{h}, CrawlOptions{Keys: []attest.PublicKey{w.Key("alice")}, At: time.Unix(1e9, 0), Jobs: 1})
+				c, err := newCrawl([]Holding{h}, CrawlOptions{Signers: verify.Signers{Keys: []attest.PublicKey{w.Key("alice")}}, At: time.Unix(1e9, 0), Jobs: 1})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -32,7 +32,7 @@ func madeOf(inputs ...attest.Digest) map[string]any {
 func opaque(i int) attest.Digest { return attest.SHA256(fmt.Appendf(nil, "opaque %d", i)) }
 
 func crawlOptions(w *chaintest.World) lineage.CrawlOptions {
-	return lineage.CrawlOptions{Keys: []attest.PublicKey{w.Key("alice")}, At: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
+	return lineage.CrawlOptions{Signers: verify.Signers{Keys: []attest.PublicKey{w.Key("alice")}}, At: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
 }
 
 func mustCrawl(t testing.TB, s lineage.Store, o lineage.CrawlOptions, holdings ...lineage.Holding) lineage.CrawlReport {
@@ -491,7 +491,7 @@ func TestCrawlRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := lineage.Crawl(t.Context(), lineage.NewSurvey(), []lineage.Holding{h}, lineage.CrawlOptions{Keys: make([]attest.PublicKey, 1)})
+	_, err := lineage.Crawl(t.Context(), lineage.NewSurvey(), []lineage.Holding{h}, lineage.CrawlOptions{Signers: verify.Signers{Keys: make([]attest.PublicKey, 1)}})
 	wantRefusal(t, err, attest.CodeKey)
 	// With nobody trusted all are strangers.
 	w.Sign("alice", opaque(1), predicate.TypeProvenance, madeOf())
@@ -535,7 +535,7 @@ func TestSurveyLimits(t *testing.T) {
 		},
 	} {
 		s := lineage.NewSurvey()
-		r, err := s.Begin(t.Context(), registry(t, "full"), []verify.Credential{credential}, time.Time{})
+		r, err := s.Begin(t.Context(), registry(t, "full"), []string{credential.String()}, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // A Graph is what a chain says, as a picture: artifacts, the steps between them, and
@@ -34,6 +35,16 @@ type Trust struct {
 	// Signers are the names of those who were believed, sorted, where no policy was
 	// asked.
 	Signers []string `json:"signers,omitempty"`
+	// Vouching is the trust file that says who vouches for identities and times; nil if
+	// there was none.
+	Vouching *Vouching `json:"trust,omitempty"`
+}
+
+// Vouching names a trust file.
+type Vouching struct {
+	Name    string        `json:"name"`
+	Version int           `json:"version,omitempty"`
+	Digest  attest.Digest `json:"digest"`
 }
 
 // A Node is one artifact of a Graph.
@@ -115,6 +126,9 @@ type Record struct {
 	Step    string     `json:"step"`
 	Claimed *time.Time `json:"claimed,omitempty"`
 	Seen    *time.Time `json:"seen,omitempty"`
+	// Certificates are what the certificates claim that it was signed under: of which
+	// build they are; nil for a key.
+	Certificates []trust.Claims `json:"certificates,omitempty"`
 	// Counts are the policy's steps that selected it; nil without a policy.
 	Counts []string `json:"counts,omitempty"`
 	// Facts are what it says, in few words and in order: decision, metrics,

@@ -96,7 +96,7 @@ func (h *historian) take(a *verify.Artifact) {
 
 // deployment notes a record, if it counts.
 func (h *historian) deployment(ref StatementAt, e verify.Evidence) {
-	counts := slices.Contains(h.q.By, e.ID().Credential)
+	counts := slices.ContainsFunc(h.q.By, func(f verify.Follow) bool { return f.Lets(e) })
 	rejected := h.rejected(e)
 	facts, err := e.Facts()
 	if err != nil {

@@ -160,9 +160,9 @@ type Rejected struct {
 	Why  string      `json:"why"`
 }
 
-// Withdrawn says who took a statement, or the key that signed it, back.
+// Withdrawn says who took a statement back, or the key or identity that signed it.
 type Withdrawn struct {
-	Target  string        `json:"target"` // predicate.TargetPayload or TargetKey
+	Target  string        `json:"target"` // predicate.TargetPayload, TargetKey or TargetIdentity
 	Payload attest.Digest `json:"payload"`
 	By      []string      `json:"by"`
 	Since   time.Time     `json:"since"`
@@ -232,8 +232,9 @@ type HistoryQuestion struct {
 	// Find yields artifacts beside which there may be records of the environment:
 	// hints. Its error becomes a gap.
 	Find func(ctx context.Context, yield func(attest.Digest) bool) error
-	// By are whose records count. Nobody's do if it is empty.
-	By      []verify.Credential
+	// By are whose records count, whatever these rules say of types. Nobody's do if it
+	// is empty.
+	By      []verify.Follow
 	Sources []verify.Source
 	Scope   verify.Scope // whose signatures count, for decisions and revocations too
 	Reading Reading
@@ -264,8 +265,8 @@ func AskHistory(ctx context.Context, q HistoryQuestion) (*History, error) {
 			out.Later++
 		}
 	}
-	for _, c := range q.By {
-		out.Signers = append(out.Signers, q.Reading.name(c))
+	for _, f := range q.By {
+		out.Signers = append(out.Signers, namesOf(f, q.Reading)...)
 	}
 	slices.Sort(out.Signers)
 	out.Signers = slices.Compact(out.Signers)

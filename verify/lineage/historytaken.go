@@ -91,7 +91,7 @@ func (k *reckoning) withdrawn(signed []verify.Evidence) *Withdrawn {
 	}
 	var gone *Withdrawn
 	for _, e := range signed {
-		w := k.inForce(predicate.TargetKey, k.keyTakings(e))
+		w := k.inForce(credentialTarget(e), k.keyTakings(e))
 		if w == nil {
 			return nil
 		}

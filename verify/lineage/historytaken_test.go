@@ -30,7 +30,7 @@ func (r *releases) restored(by string, d attest.Digest, target string, at time.T
 func TestHistoryOfKeysThatDoNotCount(t *testing.T) {
 	r, v1, v2, _, b, c := threeDeployed(t)
 	by := func(q *lineage.HistoryQuestion) {
-		q.By = append(q.By, verify.KeyCredential(r.Key("helper")))
+		q.By = append(q.By, verify.Follow{By: []verify.Credential{verify.KeyCredential(r.Key("helper"))}})
 	}
 	x := r.deployed(v2, deploy{by: "helper", at: day(13), previous: c})
 	judged := func(q *lineage.HistoryQuestion) { by(q); q.Judge = r.stolen("helper") }

@@ -89,7 +89,7 @@ type ImpactOptions struct {
 // The error is E_USAGE for a start that is none, and else that of [verify.Look].
 // What could not be looked at is in the answer.
 func Impact(ctx context.Context, f Finder, sources []verify.Source, scope verify.Scope, start Start, o ImpactOptions) (*ImpactAnswer, error) {
-	if err := start.check(scope.Keys); err != nil {
+	if err := start.check(scope.Signers); err != nil {
 		return nil, err
 	}
 	s := newImpactSearch(f, sources, scope, start, o)
@@ -99,7 +99,7 @@ func Impact(ctx context.Context, f Finder, sources []verify.Source, scope verify
 	return s.answer(ctx)
 }
 
-func (s Start) check(keys []attest.PublicKey) error {
+func (s Start) check(who verify.Signers) error {
 	named := 0
 	for _, there := range []bool{!s.Digest.IsZero(), s.Credential != verify.Credential{}, s.Builder != ""} {
 		if there {
@@ -114,10 +114,8 @@ func (s Start) check(keys []attest.PublicKey) error {
 	case s.Credential == verify.Credential{}:
 		return nil
 	}
-	for _, k := range keys {
-		if verify.KeyCredential(k) == s.Credential {
-			return nil
-		}
+	if who.May(s.Credential) {
+		return nil
 	}
 	// What a stranger signed is not seen. "Nothing is affected" would only mean that.
 	return &attest.Refusal{Code: attest.CodeUsage, About: s.Credential.String(), Why: "nobody here believes this credential, so nothing that it signed is seen", Next: "ask with its public key among the trusted ones"}

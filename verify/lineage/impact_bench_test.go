@@ -61,7 +61,7 @@ func BenchmarkImpact(b *testing.B) {
 			keys := keysOf(w, everybody...)
 			memory, err := verify.NewMemory(make([]byte, verify.MemorySecret))
 			must(b, err)
-			opener, err := verify.NewOpener(keys)
+			opener, err := verify.NewOpener(verify.Signers{Keys: keys})
 			must(b, err)
 			opener = opener.Remembering(memory)
 			src := noted{w.Source(), map[attest.Digest][]attest.Attached{}}
@@ -74,7 +74,7 @@ func BenchmarkImpact(b *testing.B) {
 			}
 			f := finder(b, w, keys)
 			for b.Loop() {
-				a, err := lineage.Impact(b.Context(), f, []verify.Source{src}, verify.Scope{Keys: keys, Memory: memory}, lineage.Start{Digest: data}, lineage.ImpactOptions{})
+				a, err := lineage.Impact(b.Context(), f, []verify.Source{src}, verify.Scope{Signers: verify.Signers{Keys: keys}, Memory: memory}, lineage.Start{Digest: data}, lineage.ImpactOptions{})
 				must(b, err)
 				if a.Counts.Affected != n || a.Counts.Deployed != 10 {
 					b.Fatalf("%+v", a.Counts)

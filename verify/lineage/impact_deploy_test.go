@@ -109,7 +109,7 @@ func TestImpactNames(t *testing.T) {
 	f.held = []attest.Held{{Digest: p.model, Tags: []string{"latest", "v1"}}, {Digest: p.clean, Tags: []string{"other"}}, {Digest: p.base}}
 	repo, err := attest.ParseRepository("ocidir://reg")
 	must(t, err)
-	a, err := lineage.Impact(t.Context(), f, []verify.Source{p.w.Source()}, verify.Scope{Keys: keys}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{Repositories: []attest.Repository{repo, repo}})
+	a, err := lineage.Impact(t.Context(), f, []verify.Source{p.w.Source()}, verify.Scope{Signers: verify.Signers{Keys: keys}}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{Repositories: []attest.Repository{repo, repo}})
 	must(t, err)
 	if got := fmt.Sprint(a.Affected[1].Names, a.Judged[0].Names, a.Affected[0].Names); got != "[{ocidir://reg [latest v1]}] [{ocidir://reg [other]}] []" {
 		t.Error(got)
@@ -135,7 +135,7 @@ func TestImpactIsDeterministic(t *testing.T) {
 	keys := keysOf(p.w, everybody...)
 	for range 5 {
 		f := finder(t, p.w, keys, p.manifests()...)
-		a, err := lineage.Impact(t.Context(), f, []verify.Source{other.Source(), p.w.Source()}, verify.Scope{Keys: keys}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{Reading: called(p.w, everybody...)})
+		a, err := lineage.Impact(t.Context(), f, []verify.Source{other.Source(), p.w.Source()}, verify.Scope{Signers: verify.Signers{Keys: keys}}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{Reading: called(p.w, everybody...)})
 		must(t, err)
 		if got := text(t, a); got != want {
 			t.Fatalf("got\n%s\nwant\n%s", got, want)
@@ -173,7 +173,7 @@ func TestImpactOfLargeWorlds(t *testing.T) {
 	}
 	ask := func(w *chaintest.World, f *naive) *lineage.ImpactAnswer {
 		began := time.Now()
-		a, err := lineage.Impact(t.Context(), f, []verify.Source{w.Source()}, verify.Scope{Keys: keysOf(w, "trainer")}, lineage.Start{Digest: at(0)}, lineage.ImpactOptions{})
+		a, err := lineage.Impact(t.Context(), f, []verify.Source{w.Source()}, verify.Scope{Signers: verify.Signers{Keys: keysOf(w, "trainer")}}, lineage.Start{Digest: at(0)}, lineage.ImpactOptions{})
 		must(t, err)
 		t.Logf("%d affected, %d deep: %v, %d questions", a.Counts.Affected, a.Counts.Deepest, time.Since(began), f.asked.Load())
 		if time.Since(began) > time.Minute || !a.Complete() {

@@ -60,7 +60,7 @@ func seen(t testing.TB, w *chaintest.World, keys []attest.PublicKey, manifests .
 	t.Helper()
 	var out []*verify.Artifact
 	for batch := range slices.Chunk(slices.Concat(w.Artifacts(), manifests), 1000) {
-		found, err := verify.Look(t.Context(), batch, []verify.Source{w.Source()}, verify.Scope{Keys: keys})
+		found, err := verify.Look(t.Context(), batch, []verify.Source{w.Source()}, verify.Scope{Signers: verify.Signers{Keys: keys}})
 		must(t, err)
 		out = append(out, found...)
 	}
@@ -133,7 +133,7 @@ func impact(t testing.TB, w *chaintest.World, start lineage.Start, o lineage.Imp
 	o.Reading = called(w, names...)
 	// The finder is led by strangers too: hints lead, and decide nothing.
 	f := finder(t, w, append(keysOf(w, "mallory"), keys...), manifests...)
-	a, err := lineage.Impact(t.Context(), f, []verify.Source{labelled{w.Source(), nil}}, verify.Scope{Keys: keys}, start, o)
+	a, err := lineage.Impact(t.Context(), f, []verify.Source{labelled{w.Source(), nil}}, verify.Scope{Signers: verify.Signers{Keys: keys}}, start, o)
 	must(t, err)
 	return a
 }

@@ -313,7 +313,7 @@ func TestImpactAgainstOracle(t *testing.T) {
 		all := seen(t, w, keys, manifests...)
 		all = slices.CompactFunc(all, func(a, b *verify.Artifact) bool { return a.Digest == b.Digest })
 		holding, survey := w.Holding("ocidir://reg", true), lineage.NewSurvey()
-		_, err := lineage.Crawl(t.Context(), survey, []lineage.Holding{holding}, lineage.CrawlOptions{Keys: keys, At: noon})
+		_, err := lineage.Crawl(t.Context(), survey, []lineage.Holding{holding}, lineage.CrawlOptions{Signers: verify.Signers{Keys: keys}, At: noon})
 		must(t, err)
 		starts := []lineage.Start{
 			{Digest: digests[r.IntN(len(digests))]}, {Digest: digests[r.IntN(len(digests))]}, {Digest: payloads[r.IntN(len(payloads))]},
@@ -364,7 +364,7 @@ func TestImpactAgainstOracle(t *testing.T) {
 			}
 			// Over what was crawled the answer is the same, but that nobody asked there
 			// about digests that nobody names.
-			crawled, err := lineage.Impact(t.Context(), survey, []verify.Source{survey.Source(holding.Repository())}, verify.Scope{Keys: keys}, start, lineage.ImpactOptions{Reading: called(w, trusted...)})
+			crawled, err := lineage.Impact(t.Context(), survey, []verify.Source{survey.Source(holding.Repository())}, verify.Scope{Signers: verify.Signers{Keys: keys}}, start, lineage.ImpactOptions{Reading: called(w, trusted...)})
 			must(t, err)
 			for _, g := range crawled.Gaps {
 				gaps++

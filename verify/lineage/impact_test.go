@@ -255,16 +255,16 @@ func TestImpactRefuses(t *testing.T) {
 	for name, start := range map[string]lineage.Start{
 		"nothing": {}, "two things": {Digest: p.data, Builder: "x"}, "a digest since": {Digest: p.data, Since: noon}, "a stranger": {Credential: credential(p.w, "mallory")},
 	} {
-		if _, err := lineage.Impact(t.Context(), f, []verify.Source{p.w.Source()}, verify.Scope{Keys: keys}, start, lineage.ImpactOptions{}); attest.RefusalCode(err) != attest.CodeUsage {
+		if _, err := lineage.Impact(t.Context(), f, []verify.Source{p.w.Source()}, verify.Scope{Signers: verify.Signers{Keys: keys}}, start, lineage.ImpactOptions{}); attest.RefusalCode(err) != attest.CodeUsage {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := lineage.Impact(t.Context(), f, nil, verify.Scope{Keys: keys}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{}); attest.RefusalCode(err) != attest.CodeUsage {
+	if _, err := lineage.Impact(t.Context(), f, nil, verify.Scope{Signers: verify.Signers{Keys: keys}}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{}); attest.RefusalCode(err) != attest.CodeUsage {
 		t.Errorf("nobody to ask: %v", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := lineage.Impact(ctx, f, []verify.Source{p.w.Source()}, verify.Scope{Keys: keys}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{}); attest.RefusalCode(err) != attest.CodeInterrupted || !errors.Is(err, context.Canceled) {
+	if _, err := lineage.Impact(ctx, f, []verify.Source{p.w.Source()}, verify.Scope{Signers: verify.Signers{Keys: keys}}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{}); attest.RefusalCode(err) != attest.CodeInterrupted || !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped: %v", err)
 	}
 }
@@ -314,13 +314,13 @@ func TestImpactSaysWhatItCouldNotSee(t *testing.T) {
 	f := finder(t, p.w, keys, p.manifests()...)
 	f.err = &attest.Refusal{Code: attest.CodeIndex}
 	known := []lineage.Gap{{Artifact: p.clean, Code: attest.CodeLimit}}
-	a, err := lineage.Impact(t.Context(), f, []verify.Source{p.w.Source()}, verify.Scope{Keys: keys}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{Gaps: known})
+	a, err := lineage.Impact(t.Context(), f, []verify.Source{p.w.Source()}, verify.Scope{Signers: verify.Signers{Keys: keys}}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{Gaps: known})
 	must(t, err)
 	if !slices.Equal(a.Gaps, []lineage.Gap{{Code: attest.CodeIndex}, known[0]}) || len(a.Affected) != 3 {
 		t.Errorf("gaps %v, %s", a.Gaps, p.told(a.Affected))
 	}
 	f.err = nil
-	a, err = lineage.Impact(t.Context(), f, []verify.Source{p.w.Source()}, verify.Scope{Keys: keys}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{Limit: 2})
+	a, err = lineage.Impact(t.Context(), f, []verify.Source{p.w.Source()}, verify.Scope{Signers: verify.Signers{Keys: keys}}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{Limit: 2})
 	must(t, err)
 	if !slices.Equal(a.Gaps, []lineage.Gap{{Code: attest.CodeLimit}}) || len(a.Affected) > 2 {
 		t.Errorf("with a limit: gaps %v, %s", a.Gaps, p.told(a.Affected))
@@ -352,7 +352,7 @@ func TestImpactSeesThroughLabels(t *testing.T) {
 	keys := keysOf(p.w, everybody...)
 	f := finder(t, p.w, keys, p.manifests()...)
 	ask := func(lie func(attest.Digest) string) string {
-		a, err := lineage.Impact(t.Context(), f, []verify.Source{labelled{p.w.Source(), lie}}, verify.Scope{Keys: keys}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{})
+		a, err := lineage.Impact(t.Context(), f, []verify.Source{labelled{p.w.Source(), lie}}, verify.Scope{Signers: verify.Signers{Keys: keys}}, lineage.Start{Digest: p.data}, lineage.ImpactOptions{})
 		must(t, err)
 		return text(t, a)
 	}

@@ -31,6 +31,7 @@ import (
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 	"github.com/pedigree-ml/pedigree/verify"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // A Reading is how whoever asks reads a chain: what they call those who signed.
@@ -38,6 +39,23 @@ import (
 type Reading struct {
 	// Name returns what a credential is called; "" or a nil Name leaves its spelling.
 	Name func(verify.Credential) string
+	// RuleName returns whom a rule for identities means; "" or a nil RuleName leaves the
+	// identity, or the pattern.
+	RuleName func(trust.Rule) string
+}
+
+// rule returns whom a rule for identities means.
+func (r Reading) rule(x trust.Rule) string {
+	if r.RuleName != nil {
+		if s := r.RuleName(x); s != "" {
+			return s
+		}
+	}
+	i := trust.Identity{Issuer: x.Issuer, Subject: x.Subject}
+	if x.Pattern {
+		return i.String()
+	}
+	return r.name(verify.IdentityCredential(i))
 }
 
 // name returns what a credential is called.
@@ -75,19 +93,15 @@ func gapsOf(c verify.Chain) []Gap {
 	return sortGaps(out)
 }
 
-// Everything returns a scope in which no policy has a say: what any of the keys
+// Everything returns a scope in which no policy has a say: what any of the signers
 // signed counts, and leads to its inputs. What such a walk finds is who said what,
 // not whether they had any business saying it.
-func Everything(keys []attest.PublicKey) verify.Scope {
-	by := make([]verify.Credential, len(keys))
-	for i, k := range keys {
-		by[i] = verify.KeyCredential(k)
-	}
+func Everything(s verify.Signers) verify.Scope {
 	return verify.Scope{
-		Keys: keys,
+		Signers: s,
 		Follow: []verify.Follow{
-			{PredicateType: predicate.TypeProvenance, By: by, Files: true},
-			{PredicateType: predicate.TypeEvaluation, By: by, Files: true},
+			{PredicateType: predicate.TypeProvenance, ByAll: true, Files: true},
+			{PredicateType: predicate.TypeEvaluation, ByAll: true, Files: true},
 		},
 		Limits: verify.Limits{Depth: maxDepth},
 	}

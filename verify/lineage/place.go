@@ -8,6 +8,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/verify"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // A place is a repository while it is crawled.
@@ -58,7 +59,7 @@ func (c *crawl) begin(ctx context.Context, s Store, p *place) error {
 		h.Tags = slices.Compact(h.Tags)
 		p.held = append(p.held, h)
 	}
-	p.reader, err = s.Begin(ctx, p.Repository(), c.trust(), c.options.At)
+	p.reader, err = s.Begin(ctx, p.Repository(), Beliefs(c.options.Signers), c.options.At)
 	return err
 }
 
@@ -73,11 +74,17 @@ func (c *crawl) answers(ctx context.Context, p *place) bool {
 	return err == nil || codeOf(err) != attest.CodeRegUnavailable
 }
 
-// trust returns who is trusted, sorted.
+// trust returns whose signatures count and can be named, sorted. Whom only a pattern
+// means is known when something by them was found.
 func (c *crawl) trust() []verify.Credential {
 	var out []verify.Credential
 	for _, k := range c.options.Keys {
 		out = append(out, verify.KeyCredential(k))
+	}
+	for _, r := range c.options.Identities {
+		if !r.Pattern {
+			out = append(out, verify.IdentityCredential(trust.Identity{Issuer: r.Issuer, Subject: r.Subject}))
+		}
 	}
 	slices.SortFunc(out, verify.Credential.Compare)
 	return slices.Compact(out)
@@ -89,7 +96,7 @@ func (c *crawl) start(ctx context.Context) error {
 	for _, d := range c.options.Also {
 		also[d] = true
 	}
-	for _, credential := range c.trust() { // nobody else's signature counts
+	for _, credential := range c.trust() { // of patterns, see visit.open; nobody else's signature counts
 		also[credential.Standin()] = true
 	}
 	for _, p := range c.places {

@@ -45,7 +45,7 @@ func TestRelatedTo(t *testing.T) {
 		w := chaintest.New(t)
 		payload := w.Sign("alice", opaque(1), tt.predicateType, tt.predicate)
 		w.Tag(opaque(1), "v1")
-		e, err := verify.Open(w.Bundles(opaque(1))[0], []attest.PublicKey{w.Key("alice")})
+		e, err := verify.Open(w.Bundles(opaque(1))[0], verify.Signers{Keys: []attest.PublicKey{w.Key("alice")}})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -203,7 +203,7 @@ func (r *releases) deployed(d attest.Digest, x deploy) *lineage.StatementAt {
 func (r *releases) history(change func(*lineage.HistoryQuestion)) *lineage.History {
 	r.t.Helper()
 	q := lineage.HistoryQuestion{
-		Environment: "prod", At: r.now, Known: r.now, By: []verify.Credential{verify.KeyCredential(r.Key("deployer"))},
+		Environment: "prod", At: r.now, Known: r.now, By: []verify.Follow{{By: []verify.Credential{verify.KeyCredential(r.Key("deployer"))}}},
 		Find:    r.find("prod"),
 		Sources: []verify.Source{r.Source()}, Scope: r.policy.Scope(), Reading: r.reading(),
 	}

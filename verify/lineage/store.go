@@ -43,10 +43,11 @@ type Store interface {
 	// evidence can be attached to.
 	Source(repo attest.Repository) verify.Source
 	// Begin begins to read a repository, or goes on where an earlier reading of it
-	// stopped. trust is whose signatures are believed in this reading, and at is now.
-	// If trust has a credential that the last reading had not, everything that was
-	// passed over as a stranger's is to be read again, and nothing is done.
-	Begin(ctx context.Context, repo attest.Repository, trust []verify.Credential, at time.Time) (Reader, error)
+	// stopped. beliefs ([Beliefs]) are whose signatures are believed in this reading, and
+	// at is now. If beliefs has something that the last reading had not ([NotBelieved]),
+	// everything that was passed over as a stranger's is to be read again, and nothing is
+	// done.
+	Begin(ctx context.Context, repo attest.Repository, beliefs []string, at time.Time) (Reader, error)
 }
 
 // A ManyFinder answers many questions of a [Finder] at once, where that is quicker.
@@ -114,8 +115,8 @@ type Visit struct {
 	// Missed says what could not be looked at of what is attached; not empty means that
 	// there may be more.
 	Missed []attest.Code
-	// Leads are artifacts that what was found leads to, Consults the payloads beside whose
-	// stand-ins it may have been taken back. They are to be read too, the latter only in repositories
+	// Leads are artifacts that what was found leads to, Consults the payloads, and the
+	// identities that signed, beside whose stand-ins it may have been taken back. They are to be read too, the latter only in repositories
 	// that do not list everything, and are among the Reader's Artifacts from now on.
 	Leads, Consults []attest.Digest
 }

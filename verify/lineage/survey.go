@@ -37,7 +37,7 @@ type surveyed struct {
 	finished   int // the last that was finished
 	exhaustive bool
 	missed     []attest.Code
-	trust      map[verify.Credential]bool
+	beliefs    []string
 	held       []attest.Held
 	artifacts  map[attest.Digest]*found
 }

@@ -7,11 +7,10 @@ import (
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
-	"github.com/pedigree-ml/pedigree/verify"
 )
 
 // Begin begins to read a repository, or goes on.
-func (s *Survey) Begin(ctx context.Context, repo attest.Repository, trust []verify.Credential, _ time.Time) (Reader, error) {
+func (s *Survey) Begin(ctx context.Context, repo attest.Repository, beliefs []string, _ time.Time) (Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -22,14 +21,11 @@ func (s *Survey) Begin(ctx context.Context, repo attest.Repository, trust []veri
 		r = &surveyed{artifacts: map[attest.Digest]*found{}}
 		s.repositories[repo] = r
 	}
-	grown := slices.ContainsFunc(trust, func(c verify.Credential) bool { return !r.trust[c] })
+	grown := NotBelieved(beliefs, r.beliefs) != ""
 	if r.finished == r.reading || grown {
 		r.reading++
 	}
-	r.trust = map[verify.Credential]bool{}
-	for _, c := range trust {
-		r.trust[c] = true
-	}
+	r.beliefs = slices.Clone(beliefs)
 	if grown {
 		for _, f := range r.artifacts {
 			f.strangers = nil

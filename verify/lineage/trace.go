@@ -10,6 +10,7 @@ import (
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 	"github.com/pedigree-ml/pedigree/verify"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // TraceOptions are what a trace shows besides the chain.
@@ -161,6 +162,11 @@ func RecordOf(e verify.Evidence, by Reading) Record {
 	r := Record{
 		Payload: e.ID().Payload, Credential: e.ID().Credential.String(), Signer: by.name(e.ID().Credential), About: e.About(),
 		Type: predicate.Name(e.PredicateType()), Step: StepOf(e), Seen: moment(e.Seen()),
+	}
+	for _, c := range e.Claims() {
+		if c != (trust.Claims{}) {
+			r.Certificates = append(r.Certificates, c)
+		}
 	}
 	facts, err := e.Facts()
 	if err != nil {

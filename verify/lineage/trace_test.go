@@ -50,7 +50,7 @@ func everything(t testing.TB, w *chaintest.World, root attest.Digest, names ...s
 	for _, n := range names {
 		keys = append(keys, w.Key(n))
 	}
-	c, err := verify.Walk(t.Context(), root, []verify.Source{w.Source()}, lineage.Everything(keys))
+	c, err := verify.Walk(t.Context(), root, []verify.Source{w.Source()}, lineage.Everything(verify.Signers{Keys: keys}))
 	must(t, err)
 	return c
 }

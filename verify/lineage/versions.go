@@ -180,7 +180,7 @@ func (q *VersionsQuestion) version(a *verify.Artifact, tags []string) Version {
 // perform it. Without facts the build type is not known, and any is possible.
 func (q *VersionsQuestion) admits(e verify.Evidence, buildType string, read, file bool) bool {
 	return slices.ContainsFunc(q.Made, func(f verify.Follow) bool {
-		return f.PredicateType == e.PredicateType() && (f.BuildType == "" || !read || f.BuildType == buildType) && (f.Files || !file) && slices.Contains(f.By, e.ID().Credential)
+		return f.PredicateType == e.PredicateType() && (f.BuildType == "" || !read || f.BuildType == buildType) && (f.Files || !file) && f.Lets(e)
 	})
 }
 

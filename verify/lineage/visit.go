@@ -159,6 +159,10 @@ func (v *visit) open(a attest.Attached) {
 		v.leads[d] = true
 	}
 	v.consults[entry.ID.Payload] = true
+	if _, ok := entry.ID.Credential.Identity(); ok {
+		// Keys are all known beforehand, and identities by their patterns alone.
+		v.consults[entry.ID.Credential.Standin()] = true
+	}
 }
 
 // fetch fetches the artifact's manifest, unless it is known.

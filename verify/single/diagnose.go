@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net/url"
 	"strings"
@@ -23,7 +24,7 @@ import (
 
 // diagnose says what was wrong with a bundle that sigstore-go refused for err.
 func (c *check) diagnose(err error) error {
-	for _, stage := range []func() *attest.Refusal{c.badSignature, c.badLog, c.badTime, c.badCertificate, c.badIdentity} {
+	for _, stage := range []func() *attest.Refusal{c.badSignature, c.badLog, c.badTime, c.badCertificate, c.tooFewTimes, c.badIdentity} {
 		if r := stage(); r != nil {
 			return r
 		}
@@ -61,10 +62,14 @@ func (c *check) badSignature() *attest.Refusal {
 
 // badLog looks at the log entries, which are demanded if the root lists logs.
 func (c *check) badLog() *attest.Refusal {
-	if len(c.trust.RekorLogs()) == 0 {
+	n := 1
+	if c.need != nil {
+		n = c.need.Logs
+	}
+	if n == 0 || len(c.trust.RekorLogs()) == 0 {
 		return nil
 	}
-	_, cause := sigstore.VerifyTlogEntry(c.entity, c.trust, 1, true)
+	_, cause := sigstore.VerifyTlogEntry(c.entity, c.trust, n, true)
 	if cause == nil {
 		return nil
 	}
@@ -75,6 +80,9 @@ func (c *check) badLog() *attest.Refusal {
 		if _, err := sigstore.VerifyTlogEntry(c.entity.alone(entry), c.trust, 1, true); err != nil {
 			return c.badEntry(entry)
 		}
+	}
+	if n > 1 {
+		return &attest.Refusal{Code: attest.CodeLogProof, Why: fmt.Sprintf("the trust file asks for %d logs", n), Err: cause, Next: "sign with as many logs of the instance"}
 	}
 	// One entry twice: each verifies alone, and together they would count double.
 	return &attest.Refusal{Code: attest.CodeLogProof, Why: "the log entries do not verify together", Err: cause}
@@ -186,6 +194,17 @@ func (c *check) badCertificate() *attest.Refusal {
 	return nil
 }
 
+// tooFewTimes holds the times against the trust file's threshold.
+func (c *check) tooFewTimes() *attest.Refusal {
+	if c.need == nil || c.entity.certificate == nil {
+		return nil
+	}
+	if n := len(c.times()); n < c.need.Timestamps {
+		return &attest.Refusal{Code: attest.CodeTimeMissing, Why: fmt.Sprintf("%d say when it was signed, and the trust file asks for %d", n, c.need.Timestamps), Next: "sign with as many timestamp authorities of the instance"}
+	}
+	return nil
+}
+
 // times are those that a certificate is checked at.
 func (c *check) times() []time.Time {
 	var out []time.Time
@@ -216,9 +235,17 @@ func (c *check) badIdentity() *attest.Refusal {
 		return &attest.Refusal{Code: attest.CodeIdentity, About: "certificate", Err: err}
 	}
 	if want := c.question.Identity; got != want {
-		return &attest.Refusal{Code: attest.CodeIdentity, About: got.Subject, Why: "signed as this, of " + got.Issuer + ", not as " + want.Subject + " of " + want.Issuer, Next: "compare both character by character; patterns are not read"}
+		return otherIdentity(got, want)
 	}
 	return nil
+}
+
+// otherIdentity says who signed in the place of whom. Letters that could pass for
+// others are written out.
+func otherIdentity(got, want Identity) *attest.Refusal {
+	return &attest.Refusal{Code: attest.CodeIdentity, About: attest.ASCII(got.Subject),
+		Why:  "signed as this, of " + attest.ASCII(got.Issuer) + ", not as " + attest.ASCII(want.Subject) + " of " + attest.ASCII(want.Issuer),
+		Next: "compare both character by character; patterns are not read"}
 }
 
 func (c *check) window() string {

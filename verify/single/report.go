@@ -15,6 +15,7 @@ import (
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
 
 	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // A Report says what was checked of one bundle, because it was checked. It is for
@@ -41,6 +42,10 @@ type Report struct {
 
 	// TrustedRoot is the SHA-256 of the trusted root; zero if none was named.
 	TrustedRoot attest.Digest `json:"trustedRoot,omitzero"`
+	// Trust is the trust file, where one was named in its place; and Seen since when, by
+	// it, the signature is known to exist: zero for a key that nobody saw sign.
+	Trust *Trusted  `json:"trust,omitempty"`
+	Seen  time.Time `json:"seen,omitzero"`
 
 	// NotChecked lists what is in the bundle, or could be, and was not verified.
 	NotChecked []string `json:"notChecked"`
@@ -64,6 +69,8 @@ type Certificate struct {
 	SourceDigest     string `json:"sourceDigest,omitempty"`
 	BuildTrigger     string `json:"buildTrigger,omitempty"`
 	RunInvocation    string `json:"runInvocation,omitempty"`
+	// Claims is all of that.
+	Claims *trust.Claims `json:"claims,omitempty"`
 }
 
 // A CTLog has promised to record the certificate (a signed certificate timestamp,
@@ -119,6 +126,11 @@ func (c *check) report(result *sigstore.VerificationResult, s *attest.Statement)
 	if len(c.question.TrustedRoot) > 0 {
 		r.TrustedRoot = attest.SHA256(c.question.TrustedRoot)
 	}
+	if t := c.question.Trust; t != nil {
+		r.Seen = c.seen.UTC()
+		r.Trust = &Trusted{Name: t.Name(), Version: t.Version(), Digest: t.Digest(), Instance: c.need.Name,
+			Logs: c.need.Logs, Timestamps: c.need.Timestamps, CertificateLogs: c.need.CertificateLogs}
+	}
 	if s != nil {
 		r.Statement = &Statement{Type: s.Type, PredicateType: s.PredicateType, Payload: s.Payload}
 		for _, sub := range s.Subjects {
@@ -132,8 +144,8 @@ func (c *check) report(result *sigstore.VerificationResult, s *attest.Statement)
 			return nil, err
 		}
 	}
-	if len(result.VerifiedTimestamps) == 0 {
-		r.skip("when it was signed: nobody whom the trusted root lists says so")
+	if len(result.VerifiedTimestamps) == 0 && c.seen.IsZero() {
+		r.skip("when it was signed: nobody who is trusted says so")
 	}
 	if !r.Read {
 		r.skip("the artifact's content: only its digest was named")
@@ -178,7 +190,7 @@ func (c *check) reportLog(r *Report) {
 func (c *check) reportTimestamps(r *Report) {
 	if len(c.trust.TimestampingAuthorities()) == 0 {
 		if n := len(c.entity.stamps); n > 0 {
-			r.skip("%d timestamps of the bundle: no timestamp authority is trusted", n)
+			r.skip("the bundle's timestamps (%d): no timestamp authority is trusted", n)
 		}
 		return
 	}
@@ -193,19 +205,32 @@ func (c *check) reportTimestamps(r *Report) {
 }
 
 func (c *check) reportCertificate(r *Report, result *sigstore.VerificationResult) error {
-	cert, x := c.entity.certificate, result.Signature.Certificate
+	cert := c.entity.certificate
 	out := &Certificate{
-		Identity: x.SubjectAlternativeName, Issuer: x.Issuer,
 		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),
 		Serial: cert.SerialNumber.Text(16), Fingerprint: attest.SHA256(cert.Raw),
-		Transparency:     []CTLog{},
-		SourceRepository: x.SourceRepositoryURI, SourceRef: x.SourceRepositoryRef, SourceDigest: x.SourceRepositoryDigest,
-		BuildTrigger: x.BuildTrigger, RunInvocation: x.RunInvocationURI,
+		Transparency: []CTLog{},
 	}
-	if len(result.VerifiedTimestamps) == 0 {
-		return attest.Refuse(attest.CodeInternal, "a certificate without a time") // unreachable: sigstore demands one
+	at := c.seen
+	if c.need == nil {
+		if len(result.VerifiedTimestamps) == 0 {
+			return attest.Refuse(attest.CodeInternal, "a certificate without a time") // unreachable: sigstore demands one
+		}
+		at = result.VerifiedTimestamps[0].Timestamp
 	}
-	chains, err := sigstore.VerifyLeafCertificate(result.VerifiedTimestamps[0].Timestamp, cert, c.trust)
+	r.Certificate = out
+	if x, err := certificate.SummarizeCertificate(cert); err == nil {
+		out.Identity, out.Issuer = x.SubjectAlternativeName, x.Issuer
+		out.SourceRepository, out.SourceRef, out.SourceDigest = x.SourceRepositoryURI, x.SourceRepositoryRef, x.SourceRepositoryDigest
+		out.BuildTrigger, out.RunInvocation = x.BuildTrigger, x.RunInvocationURI
+	}
+	if _, claims, err := trust.Holder(cert.Raw); err == nil && claims != (trust.Claims{}) {
+		out.Claims = &claims
+	}
+	if c.need != nil && c.need.Name == "" {
+		return c.reportWorkload(r)
+	}
+	chains, err := sigstore.VerifyLeafCertificate(at, cert, c.trust)
 	if err != nil || len(chains) == 0 {
 		return &attest.Refusal{Code: attest.CodeCertChain, About: "certificate", Err: err} // unreachable: it has just verified
 	}
@@ -220,7 +245,19 @@ func (c *check) reportCertificate(r *Report, result *sigstore.VerificationResult
 			out.Transparency = append(out.Transparency, CTLog{logs[id].BaseURL, id})
 		}
 	}
-	r.Certificate = out
+	return nil
+}
+
+// reportWorkload shows an X.509-SVID: the trust has verified its chain up to the
+// authorities of its trust domain.
+func (c *check) reportWorkload(r *Report) error {
+	who, _, err := trust.Holder(c.entity.certificate.Raw)
+	if err != nil {
+		return err // unreachable: it has just verified
+	}
+	r.Certificate.Identity, r.Certificate.Issuer, r.Certificate.Root = who.Subject, who.Issuer, "an authority of the trust domain "+who.Issuer
+	r.Trust.Domain = who.Issuer
+	r.skip("certificate transparency: there is none of X.509-SVIDs")
 	return nil
 }
 

@@ -38,10 +38,10 @@ import (
 
 	"github.com/sigstore/sigstore-go/pkg/root"
 	sigstore "github.com/sigstore/sigstore-go/pkg/verify"
-	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/internal/strictjson"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // MaxTrustedRoot bounds a trusted root. Sigstore's own, the largest known, has
@@ -61,6 +61,10 @@ type Question struct {
 	// TrustedRoot is a Sigstore trusted_root.json: the certificate authorities,
 	// logs and timestamp authorities that are believed. May be nil with a key.
 	TrustedRoot []byte
+
+	// Trust is a trust file, in the place of TrustedRoot: then neither Key nor Identity
+	// need be named, and whoever the trust vouches for may have signed.
+	Trust *trust.Trust
 }
 
 // An Identity is a certificate's holder: the subject alternative name, and the
@@ -97,6 +101,9 @@ func Check(q Question) (*Report, error) {
 	if err := q.complete(); err != nil {
 		return nil, err
 	}
+	if q.Trust != nil {
+		return under(q)
+	}
 	trust, err := readTrust(q)
 	if err != nil {
 		return nil, err
@@ -128,11 +135,13 @@ func Check(q Question) (*Report, error) {
 func (q Question) complete() error {
 	byKey, byName := !q.Key.IsZero(), q.Identity != Identity{}
 	switch {
-	case byKey == byName:
+	case q.Trust != nil && len(q.TrustedRoot) > 0:
+		return &attest.Refusal{Code: attest.CodeUsage, Why: "a trust file and a trusted root are two answers to one question", Next: "list the trusted root in the trust file"}
+	case byKey && byName || byKey == byName && q.Trust == nil:
 		return &attest.Refusal{Code: attest.CodeUsage, Why: "name either a key or a certificate's identity", Next: "say who must have signed"}
 	case byName && (q.Identity.Subject == "" || q.Identity.Issuer == ""):
 		return &attest.Refusal{Code: attest.CodeUsage, Why: "an identity has a subject and an issuer", Next: "name both: another issuer may call somebody else by the same name"}
-	case byName && len(q.TrustedRoot) == 0:
+	case byName && len(q.TrustedRoot) == 0 && q.Trust == nil:
 		return &attest.Refusal{Code: attest.CodeUsage, Why: "a certificate proves nothing without a trusted root", Next: "name a trusted_root.json; nothing is fetched"}
 	case q.Artifact.Digest.IsZero() == (q.Artifact.Content == nil):
 		return &attest.Refusal{Code: attest.CodeUsage, Why: "name the artifact by content or by digest"}
@@ -146,21 +155,22 @@ type check struct {
 	trust    root.TrustedMaterial
 	entity   *entity
 	artifact measured
+
+	// Under a trust file: what it asks for, and since when the signature is known to
+	// exist.
+	need *trust.Sigstore
+	seen time.Time
 }
 
 // readTrust returns what is believed: the trusted root, and the named key.
 func readTrust(q Question) (root.TrustedMaterial, error) {
 	var all root.TrustedMaterialCollection
 	if !q.Key.IsZero() {
-		// The hash belongs to the key; a bundle has no say in it.
-		v, err := signature.LoadVerifier(q.Key.Crypto(), q.Key.Hash())
+		key, err := keyMaterial(q.Key)
 		if err != nil {
-			return nil, &attest.Refusal{Code: attest.CodeKey, About: q.Key.Fingerprint().String(), Err: err}
+			return nil, err
 		}
-		key := root.NewExpiringKey(v, time.Time{}, time.Time{})
-		all = append(all, root.NewTrustedPublicKeyMaterial(func(string) (root.TimeConstrainedVerifier, error) {
-			return key, nil // the argument is the bundle's hint, which must choose nothing
-		}))
+		all = append(all, key)
 	}
 	if len(q.TrustedRoot) > 0 {
 		// sigstore-go's reader is the one that counts; ours refuses what it and
@@ -182,24 +192,12 @@ func badTrust(err error) error {
 }
 
 // sigstore asks sigstore-go, in the way of its own conformance client: what the
-// trusted root can vouch for is demanded, and a time whenever there can be one.
+// trusted root can vouch for is demanded, and a time whenever there can be one; under
+// a trust file, what that asks for.
 func (c *check) sigstore() (*sigstore.VerificationResult, error) {
-	var options []sigstore.VerifierOption
-	timed := false
-	if len(c.trust.TimestampingAuthorities()) > 0 && len(c.entity.stamps) > 0 {
-		options, timed = append(options, sigstore.WithSignedTimestamps(1)), true
-	}
-	if len(c.trust.RekorLogs()) > 0 {
-		options = append(options, sigstore.WithTransparencyLog(1))
-		if c.entity.HasInclusionPromise() {
-			options, timed = append(options, sigstore.WithIntegratedTimestamps(1)), true
-		}
-	}
+	options, timed := c.demanded()
 	var who sigstore.PolicyOption
 	if c.entity.certificate != nil {
-		if len(c.trust.CTLogs()) > 0 {
-			options = append(options, sigstore.WithSignedCertificateTimestamps(1))
-		}
 		id, err := sigstore.NewShortCertificateIdentity(c.question.Identity.Issuer, "", c.question.Identity.Subject, "")
 		if err != nil {
 			return nil, err
@@ -216,4 +214,35 @@ func (c *check) sigstore() (*sigstore.VerificationResult, error) {
 		return nil, err
 	}
 	return v.Verify(c.entity, sigstore.NewPolicy(c.artifact.policy(c.entity), who))
+}
+
+// demanded is what sigstore-go is to ask of the bundle, and whether a time is part of
+// it.
+func (c *check) demanded() (options []sigstore.VerifierOption, timed bool) {
+	certified := c.entity.certificate != nil
+	if s := c.need; s != nil {
+		if !certified {
+			return nil, false // what the trust says of keys, it says itself
+		}
+		if s.Logs > 0 {
+			options = append(options, sigstore.WithTransparencyLog(s.Logs))
+		}
+		if s.CertificateLogs > 0 {
+			options = append(options, sigstore.WithSignedCertificateTimestamps(s.CertificateLogs))
+		}
+		return append(options, sigstore.WithObserverTimestamps(s.Timestamps)), true
+	}
+	if len(c.trust.TimestampingAuthorities()) > 0 && len(c.entity.stamps) > 0 {
+		options, timed = append(options, sigstore.WithSignedTimestamps(1)), true
+	}
+	if len(c.trust.RekorLogs()) > 0 {
+		options = append(options, sigstore.WithTransparencyLog(1))
+		if c.entity.HasInclusionPromise() {
+			options, timed = append(options, sigstore.WithIntegratedTimestamps(1)), true
+		}
+	}
+	if certified && len(c.trust.CTLogs()) > 0 {
+		options = append(options, sigstore.WithSignedCertificateTimestamps(1))
+	}
+	return options, timed
 }

@@ -6,6 +6,6 @@ package main // want: e.e undefined
 import "github.com/pedigree-ml/pedigree/verify"
 
 func main() {
-	e, _ := verify.Open(nil, nil)
+	e, _ := verify.Open(nil, verify.Signers{})
 	e.e = nil
 }

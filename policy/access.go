@@ -39,7 +39,7 @@ func (t *telling) access() {
 				r.Reasons = append(r.Reasons, why)
 			}
 		}
-		r.Selected = append(r.Selected, Counted{Payload: g.id.Payload, Credential: g.id.Credential.String(), Principal: g.principal.name, Claimed: g.claimed().UTC(), Status: st})
+		r.Selected = append(r.Selected, Counted{Payload: g.id.Payload, Credential: g.id.Credential.String(), Principal: g.principal.name, Claims: g.shownClaims(), Claimed: g.claimed().UTC(), Status: st})
 	}
 	if ev.unprovenAt(root, rule.acknowledge != "") && r.Status != Fail {
 		r.Status = Unknown
@@ -89,7 +89,7 @@ func (ev *evaluator) endGrant(g *record) string {
 	if len(ev.d.revocation) == 0 {
 		return "say in the policy who may revoke (revocation), and revoke it"
 	}
-	return fmt.Sprintf("pedigree revoke %s --payload %s --reason TEXT --key %s (by %s, or who may revoke statements)", RemedyRepository, g.id.Payload, ev.d.keyOf(g.principal.name), g.principal.name)
+	return fmt.Sprintf("pedigree revoke %s --payload %s --reason TEXT %s (by %s, or who may revoke statements)", RemedyRepository, g.id.Payload, ev.d.signWith(g.principal.name), g.principal.name)
 }
 
 // wholeDelegation answers whether a grant that gives on another one is no more than
@@ -123,16 +123,17 @@ func (ev *evaluator) wholeDelegation(rule *accessRule, g *record) (Status, *Reas
 			if e.PredicateType() != predicate.TypeAccess || e.ID().Payload != ref.Payload {
 				continue
 			}
-			parent := ev.known(ref.Artifact, e)
-			if parent == nil {
-				continue // by nobody of the policy
-			}
-			if s, because := ev.parentHolds(rule, g, parent, node); because == nil {
-				return Pass, nil
-			} else if s == Unknown {
-				st, why = s, because
-			} else if st == Fail {
-				st, why = broken("%s", because.Why)
+			for _, parent := range ev.known(ref.Artifact, e) {
+				if parent.unclear() {
+					continue // by nobody of the policy
+				}
+				if s, because := ev.parentHolds(rule, g, parent, node); because == nil {
+					return Pass, nil
+				} else if s == Unknown {
+					st, why = s, because
+				} else if st == Fail {
+					st, why = broken("%s", because.Why)
+				}
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -29,9 +30,20 @@ func (p *Policy) Revokers() []Revoker {
 }
 
 // Principal returns the name of the principal that holds a credential, and "" if it
-// is none of this policy's own.
+// is none of this policy's own, or several'. Of an identity it goes by issuer and
+// subject; who signed a piece of evidence, [Policy.Signer] says more exactly.
 func (p *Policy) Principal(c verify.Credential) string {
-	if pr := p.doc.byCredential[c]; pr != nil {
+	if pr := holder(p.doc.lines(c)); pr != nil {
+		return pr.name
+	}
+	return ""
+}
+
+// Signer returns the name of the principal that signed a piece of evidence, by its
+// credential and by what its certificate claims; "" for a stranger, and for what may
+// be several principals'.
+func (p *Policy) Signer(e verify.Evidence) string {
+	if pr := p.doc.principalOf(e); pr != nil {
 		return pr.name
 	}
 	return ""
@@ -40,12 +52,16 @@ func (p *Policy) Principal(c verify.Credential) string {
 // Is reports whether a credential's holder is the principal that a grant of access
 // names by id: by its name in the policy, or by any of its credentials.
 func (p *Policy) Is(c verify.Credential, id string) bool {
-	pr := p.doc.byCredential[c]
+	pr := holder(p.doc.lines(c))
 	return pr != nil && pr.is(id)
 }
 
 func (pr *principal) is(id string) bool {
-	return pr.name == id || slices.ContainsFunc(pr.credentials, func(c verify.Credential) bool { return c.String() == id })
+	if pr.name == id {
+		return true
+	}
+	c, ok := verify.ParseCredential(id)
+	return ok && pr.names(c)
 }
 
 // distant is after everything: asked about then, no time is in the future.
@@ -57,18 +73,21 @@ var distant = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 // counts. What was withdrawn is not asked.
 func (p *Policy) Counts(e verify.Evidence) (code attest.Code, why string) {
 	ev := &evaluator{d: p.doc, t: Question{At: distant, Known: distant}}
-	facts, err := e.Facts()
-	r := &record{e: e, id: e.ID(), artifact: e.About(), principal: p.doc.byCredential[e.ID().Credential], facts: facts, err: err}
-	if r.principal == nil {
-		return attest.CodeIdentity, "it is signed by no principal of the policy"
+	code, why = attest.CodeIdentity, "it is signed by no principal of the policy"
+	for _, r := range p.doc.whose(e.About(), e) {
+		dated := ev.dated(r, distant)
+		switch {
+		case r.unclear():
+			code, why = attest.CodeIdentity, "by the policy's patterns several principals may have signed it, so it counts for none"
+		case ev.compromised(r):
+			code, why = attest.CodeRevoked, fmt.Sprintf("the %s of %s is compromised since %s (policy), and nothing shows that this was signed before", r.means(), r.principal.name, stamp(r.window.compromised))
+		case len(dated) > 0:
+			code, why = dated[0].Code, dated[0].Why
+		default:
+			return "", ""
+		}
 	}
-	if ev.compromised(r) {
-		return attest.CodeRevoked, "the key of " + r.principal.name + " is compromised since " + stamp(r.principal.windows[r.id.Credential].compromised) + " (policy), and nothing shows that this was signed before"
-	}
-	if why := ev.dated(r, distant); len(why) > 0 {
-		return why[0].Code, why[0].Why
-	}
-	return "", ""
+	return code, why
 }
 
 // Bounded reports whether the policy says what an artifact may get at.

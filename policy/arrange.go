@@ -78,11 +78,11 @@ func (t *telling) close() {
 }
 
 // order returns the order in which a verdict tells what steps say: the policy's
-// own validity and the status, the steps as they are written, what ranges over the
+// own validity, the trust and the status, the steps as they are written, what ranges over the
 // whole ancestry, and last what other policies asked.
 func (t *telling) order() func(step string) int {
 	d := t.ev.d
-	places := map[string]int{StepPolicy: -2, StepStatus: -1, StepRevocation: len(d.steps), StepDeny: len(d.steps) + 1, StepFormats: len(d.steps) + 2, StepAccess: len(d.steps) + 3}
+	places := map[string]int{StepPolicy: -3, StepTrust: -2, StepStatus: -1, StepRevocation: len(d.steps), StepDeny: len(d.steps) + 1, StepFormats: len(d.steps) + 2, StepAccess: len(d.steps) + 3}
 	for i, s := range d.steps {
 		places[s.name] = i
 	}

@@ -88,7 +88,11 @@ func (ev *evaluator) present(c *candidate) {
 		if r.doubt != nil {
 			c.fail(&c.eligible, Unknown, *r.doubt)
 		}
-		if t := r.claimed(); t.After(c.claimed().Add(skew)) {
+		t := r.when()
+		if t.IsZero() {
+			t = r.e.Seen() // nothing says that it was there before
+		}
+		if t.After(c.claimed().Add(skew)) {
 			c.fail(&c.eligible, Fail, Reason{Code: attest.CodeChainOrder, About: b.Payload.String(),
 				Why: fmt.Sprintf("%s approved %s, before the evidence it rests on (%s)", c.principal.name, stamp(c.claimed()), stamp(t))})
 		}
@@ -101,8 +105,8 @@ func (ev *evaluator) present(c *candidate) {
 func (ev *evaluator) selectedAt(s *step, d attest.Digest, at time.Time, named map[predicate.Basis]bool) []*candidate {
 	var then []*candidate
 	for _, c := range ev.satisfies(s, d).candidates {
-		early := !c.claimed().After(at)
-		listed := named[predicate.Basis{Payload: c.id.Payload, Artifact: c.artifact}] && !c.claimed().After(at.Add(skew))
+		early := !c.when().After(at)
+		listed := named[predicate.Basis{Payload: c.id.Payload, Artifact: c.artifact}] && !c.when().After(at.Add(skew))
 		if c.hopeless || !early && !listed {
 			continue
 		}

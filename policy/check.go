@@ -57,7 +57,7 @@ func (r *documentReader) check() {
 }
 
 // reservedSteps are the names that verdicts give to requirements of no step.
-var reservedSteps = [...]string{StepPolicy, StepStatus, StepRevocation, StepDeny, StepFormats, StepAccess}
+var reservedSteps = [...]string{StepPolicy, StepTrust, StepStatus, StepRevocation, StepDeny, StepFormats, StepAccess}
 
 func (r *documentReader) checkNames(s *step) {
 	d := r.doc

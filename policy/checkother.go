@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/pedigree-ml/pedigree/attest"
-	"github.com/pedigree-ml/pedigree/verify"
 )
 
 // checkFile looks at what stands beside the steps.
@@ -85,7 +84,7 @@ func (r *documentReader) checkOther(o *otherPolicy) {
 		for _, s := range o.policy.doc.steps {
 			for _, maker := range s.by {
 				other := o.policy.doc.principal(maker)
-				if s.produces() && other != nil && slices.ContainsFunc(p.credentials, func(c verify.Credential) bool { return slices.Contains(other.credentials, c) }) {
+				if s.produces() && other != nil && p.meets(other) {
 					r.problem(o.pos, attest.CodePolicyParse, "policy %s: %s, who may do %s there, may not sum it up: the summary would be about their own work", o.name, n, s.name)
 				}
 			}

@@ -42,13 +42,13 @@ func selected(mode selection, all []*candidate) []*candidate {
 	case selectLatest:
 		newest := map[*principal]time.Time{}
 		for _, c := range all {
-			if t := c.claimed(); t.After(newest[c.principal]) {
+			if t := c.when(); t.After(newest[c.principal]) {
 				newest[c.principal] = t
 			}
 		}
 		for _, c := range all {
 			// What has no usable time may be the newest of all.
-			if c.claimed().IsZero() || c.claimed().Equal(newest[c.principal]) {
+			if c.when().IsZero() || c.when().Equal(newest[c.principal]) {
 				out = append(out, c)
 			}
 		}
@@ -153,11 +153,11 @@ func (ev *evaluator) tooFew(r *result, gapped bool) {
 	case len(s.roles) > 0:
 		r.reasons = append(r.reasons, Reason{Code: attest.CodeQuorum, About: r.artifact.String(),
 			Why: fmt.Sprintf("%d principals count, and they do not fill the places asked for: %s", good, placesText(s.roles)), Next: ev.remedy(s, r.artifact, ev.others(r))})
-		r.reasons = append(r.reasons, ev.misplaced(r)...)
+		r.reasons = append(append(r.reasons, ev.strange(s, r.artifact)...), ev.misplaced(r)...)
 	case good < s.threshold && s.threshold > 1:
 		r.reasons = append(r.reasons, Reason{Code: attest.CodeQuorum, About: r.artifact.String(),
 			Why: fmt.Sprintf("%d of %d required principals count", good, s.threshold), Next: ev.remedy(s, r.artifact, ev.others(r))})
-		r.reasons = append(r.reasons, ev.misplaced(r)...)
+		r.reasons = append(append(r.reasons, ev.strange(s, r.artifact)...), ev.misplaced(r)...)
 	}
 }
 
@@ -241,7 +241,7 @@ func (ev *evaluator) missing(r *result) []Reason {
 		out = append(out, Reason{Code: attest.CodeIdentity, About: r.artifact.String(), Why: fmt.Sprintf("there is one by %s, who may not do %s", strings.Join(wrong, ", "), s.name),
 			Next: "have it done by " + strings.Join(s.by, " or ") + "; or the policy's owners add who did to by of " + s.name})
 	}
-	return append(out, ev.misplaced(r)...)
+	return append(append(out, ev.strange(s, r.artifact)...), ev.misplaced(r)...)
 }
 
 // misplaced says what lies beside the artifact and would satisfy the step, were
@@ -252,10 +252,11 @@ func (ev *evaluator) misplaced(r *result) []Reason {
 		return nil
 	}
 	for _, e := range slices.Concat(node.FileEvidence, node.Misplaced) {
-		rec := ev.known(r.artifact, e)
-		if rec == nil || !rec.of(r.step) || !slices.Contains(r.step.by, rec.principal.name) {
+		i := slices.IndexFunc(ev.known(r.artifact, e), func(rec *record) bool { return rec.of(r.step) && rec.mayBe(r.step.by) })
+		if i < 0 {
 			continue
 		}
+		rec := ev.known(r.artifact, e)[i]
 		subjects := e.Subjects()
 		if len(subjects) != 1 {
 			return []Reason{{Code: attest.CodeSubjectAmbiguous, About: rec.id.Payload.String(), Why: fmt.Sprintf("the one by %s that lies here has %d subjects, and must have one", rec.principal.name, len(subjects))}}
@@ -330,6 +331,14 @@ func (ev *evaluator) vetoes(r *result, unproven bool) {
 				if rec.doubt != nil {
 					r.reasons = append(r.reasons, *rec.doubt)
 				}
+			}
+		}
+	}
+	for _, d := range r.at {
+		// It counts for nobody, and all the same one of them said no.
+		for _, rec := range ev.unclearAbout(s, d) {
+			if why := ev.veto(s, rec); rec.mayBe(s.vetoBy) && why != "" {
+				r.lower(Fail, Reason{Code: attest.CodeVeto, About: rec.id.Payload.String(), Why: fmt.Sprintf("%s, who may be several principals: %s", escapedName(rec.id.Credential), why), Next: ev.liftVeto()})
 			}
 		}
 	}

@@ -49,6 +49,7 @@ func (ev *evaluator) verdict() *Verdict {
 	if ev.t.At.After(d.expires) {
 		t.add(Requirement{Step: StepPolicy, Artifact: root, Reasons: []Reason{{Code: attest.CodePolicyExpired, Why: "the policy expired " + stamp(d.expires), Next: "its owners publish a new version with a later metadata.expires"}}})
 	}
+	t.askTrust()
 	t.askStatus()
 	t.artifactSteps()
 	t.aboutSteps()
@@ -231,7 +232,7 @@ func (t *telling) tell(r *result) {
 	s := r.step
 	req := Requirement{Step: s.name, Artifact: r.artifact, Status: r.status, Threshold: s.threshold, By: s.by, Kind: s.kind, Roles: placesText(s.roles), Select: string(s.selects), Controls: s.controls, Reasons: r.reasons}
 	for _, c := range r.selected {
-		req.Selected = append(req.Selected, Counted{Payload: c.id.Payload, Credential: c.id.Credential.String(), Principal: c.principal.name, Claimed: c.claimed().UTC(), Status: c.status()})
+		req.Selected = append(req.Selected, Counted{Payload: c.id.Payload, Credential: c.id.Credential.String(), Principal: c.principal.name, Claims: c.shownClaims(), Claimed: c.claimed().UTC(), Status: c.status()})
 		req.Rules = append(req.Rules, c.rules...)
 	}
 	t.v.Requirements = append(t.v.Requirements, req)
@@ -304,8 +305,8 @@ func (t *telling) evidence() {
 	}
 	sortRecords(all)
 	for _, r := range all {
-		item := Item{Payload: r.id.Payload, Credential: r.id.Credential.String(), Principal: r.principal.name, Artifact: r.artifact,
-			PredicateType: r.e.PredicateType(), BuildType: r.facts.BuildType, Claimed: moment(r.claimed()), Seen: moment(r.e.Seen()), Steps: steps[r]}
+		item := Item{Payload: r.id.Payload, Credential: r.id.Credential.String(), Principal: r.principal.name, Claims: r.shownClaims(), Artifact: r.artifact,
+			PredicateType: r.e.PredicateType(), BuildType: r.facts.BuildType, Claimed: moment(r.claimed()), Seen: moment(r.seen), Steps: steps[r]}
 		if item.Steps == nil {
 			item.Steps = []string{}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 	"github.com/pedigree-ml/pedigree/verify"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // A Prospect is what an approval of a step would rest on, and who has decided so
@@ -130,19 +131,29 @@ func (ev *evaluator) decisions(r *result) []Decision {
 
 // Admits says whether an approval with these facts, signed with this credential,
 // would count towards the step. The error says why it would not: signed all the
-// same, it would only look like something.
-func (q *Prospect) Admits(who verify.Credential, facts predicate.Facts) error {
+// same, it would only look like something. claims are those of the certificate, if it
+// is signed under one; without them an identity goes by issuer and subject.
+func (q *Prospect) Admits(who verify.Credential, facts predicate.Facts, claims ...trust.Claims) error {
 	ev, s := q.ev, q.step
-	p := ev.d.byCredential[who]
+	lines := ev.d.lines(who)
+	r := &record{id: verify.ID{Credential: who}, facts: facts}
+	if i, ok := who.Identity(); ok && len(claims) > 0 {
+		r.claims = claims[0]
+		lines = slices.DeleteFunc(slices.Clone(lines), func(c *credential) bool { return !c.rule.Matches(i, r.claims) })
+	}
+	p := holder(lines)
 	switch {
+	case len(lines) > 0 && p == nil:
+		return &attest.Refusal{Code: attest.CodeQuorum, About: escapedName(who), Why: "is several principals' by the policy, so what it signs counts for none", Next: "the policy's owners narrow the credentials"}
 	case p == nil || !slices.Contains(s.by, p.name):
-		return &attest.Refusal{Code: attest.CodeIdentity, About: who.String(), Why: "is not the key of anybody who may sign " + s.name, Next: "use the key of " + strings.Join(s.by, " or ")}
+		return &attest.Refusal{Code: attest.CodeIdentity, About: escapedName(who), Why: fmt.Sprintf("is not the %s of anybody who may sign %s", means(who), s.name), Next: "sign as " + strings.Join(s.by, " or ")}
 	case s.kind != "" && p.kind != s.kind:
 		return &attest.Refusal{Code: attest.CodeIdentity, About: p.name, Why: fmt.Sprintf("is %s; %s asks for %s", p.kind, s.name, s.kind)}
 	case ev.separated(s, p):
 		return &attest.Refusal{Code: attest.CodeQuorum, About: p.name, Why: fmt.Sprintf("signed evidence of a step that must be somebody else's (notBy: %s), so an approval would not count", strings.Join(s.notBy, ", ")), Next: "somebody else must sign " + s.name}
 	}
-	if err := q.admitsPlace(p, who, facts); err != nil {
+	r.principal, r.window = p, lines[0].window
+	if err := q.admitsPlace(r, lines); err != nil {
 		return err
 	}
 	for _, d := range q.Decisions {
@@ -151,12 +162,12 @@ func (q *Prospect) Admits(who verify.Credential, facts predicate.Facts) error {
 		}
 	}
 	if s.where != nil {
-		if st, why := s.where.eval(ev.scene(&record{facts: facts})); st != Pass {
+		if st, why := s.where.eval(ev.scene(r)); st != Pass {
 			return notAdmitted(s.where, "where", why)
 		}
 	}
 	for _, ru := range s.rules {
-		if st, why := ru.cel.eval(ev.scene(&record{facts: facts})); st != Pass {
+		if st, why := ru.cel.eval(ev.scene(r)); st != Pass {
 			return notAdmitted(ru.cel, "rule "+ru.id, why)
 		}
 	}
@@ -165,13 +176,13 @@ func (q *Prospect) Admits(who verify.Credential, facts predicate.Facts) error {
 
 // admitsPlace says whether the principal can fill a place with the role that the
 // approval names, under conditions and a key that count.
-func (q *Prospect) admitsPlace(p *principal, who verify.Credential, facts predicate.Facts) error {
-	ev, s := q.ev, q.step
-	if err := usable(p, who, ev.t.At); err != nil {
+func (q *Prospect) admitsPlace(r *record, lines []*credential) error {
+	ev, s, p, facts, who := q.ev, q.step, r.principal, r.facts, r.id.Credential
+	if err := usable(lines, who, ev.t.At); err != nil {
 		return err
 	}
-	if gone := ev.keyGone(&record{principal: p, id: verify.ID{Credential: who}}); gone != nil {
-		return &attest.Refusal{Code: gone.Code, About: who.String(), Why: fmt.Sprintf("the key of %s was revoked", p.name), Next: "use another key"}
+	if gone := ev.keyGone(r); gone != nil {
+		return &attest.Refusal{Code: gone.Code, About: escapedName(who), Why: fmt.Sprintf("the %s of %s was revoked", r.means(), p.name), Next: "use another " + r.means()}
 	}
 	if facts.Role != "" && !slices.Contains(p.roles, facts.Role) && len(s.roles) > 0 {
 		return &attest.Refusal{Code: attest.CodeIdentity, About: p.name, Why: fmt.Sprintf("has not the role %.60q in the policy, but: %s", facts.Role, orNone(p.roles)), Next: "sign in a role that the policy gives"}

@@ -52,7 +52,7 @@ func (ev *evaluator) readDenylist(x *denial) *signedList {
 			l.fail(Unknown, Reason{Code: attest.CodeConflict, About: r.id.Payload.String(), Why: fmt.Sprintf("two lists %s have the sequence %d", x.list, r.facts.Denylist.Sequence), Next: "publish a new one"})
 		}
 	}
-	publish := fmt.Sprintf("pedigree denylist publish %s --name %s --artifacts FILE --key %s --valid-for 24h (signed by %d of %s)", RemedyRepository, x.list, ev.d.keyOf(x.by[0]), x.threshold, strings.Join(x.by, ", "))
+	publish := fmt.Sprintf("pedigree denylist publish %s --name %s --artifacts FILE %s --valid-for 24h (signed by %d of %s)", RemedyRepository, x.list, ev.d.signWith(x.by[0]), x.threshold, strings.Join(x.by, ", "))
 	node := ev.chain.Consulted(anchor)
 	if l.governing == nil {
 		why := Reason{Code: attest.CodeChainMissing, About: anchor.String(), Why: fmt.Sprintf("there is no deny list %s signed by %d of %s", x.list, x.threshold, strings.Join(x.by, ", ")), Next: publish}

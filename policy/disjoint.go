@@ -69,18 +69,18 @@ func (ev *evaluator) takers(d attest.Digest, name string) []*record {
 	var out []*record
 	if name != anyStep {
 		s := ev.d.step(name)
-		for _, r := range ev.about(s, d) {
-			if r.of(s) && slices.Contains(s.by, r.principal.name) {
+		// Whoever of several signed it: somebody took what it says.
+		for _, r := range slices.Concat(ev.about(s, d), ev.unclearAbout(s, d)) {
+			if r.of(s) && r.mayBe(s.by) {
 				out = append(out, r)
 			}
 		}
 		return out
 	}
 	of := func(d *document, r *record) bool {
-		p := d.byCredential[r.id.Credential]
-		return p != nil && slices.ContainsFunc(d.steps, func(s *step) bool { return r.of(s) && slices.Contains(s.by, p.name) })
+		return slices.ContainsFunc(d.steps, func(s *step) bool { return r.of(s) && r.mayBe(s.by) })
 	}
-	for _, r := range slices.Concat(ev.records[d], ev.files[d]) {
+	for _, r := range slices.Concat(ev.records[d], ev.files[d], ev.unclear[d]) {
 		if of(ev.d, r) {
 			out = append(out, r)
 		}
@@ -95,15 +95,14 @@ func (ev *evaluator) takers(d attest.Digest, name string) []*record {
 				if slices.ContainsFunc(out, func(r *record) bool { return r.id == e.ID() }) {
 					continue
 				}
-				facts, err := e.Facts()
-				r := &record{e: e, id: e.ID(), artifact: d, principal: doc.byCredential[e.ID().Credential], facts: facts, err: err}
-				late := !e.Seen().IsZero() && e.Seen().After(ev.t.Known)
-				if r.principal == nil || late || !of(doc, r) {
-					continue
-				}
-				if gone, doubt := ev.withdrawn(r); gone == nil {
-					r.doubt = doubt
-					out = append(out, r)
+				for _, r := range doc.whose(d, e) {
+					if ev.late(r.seen) || !of(doc, r) {
+						continue
+					}
+					if gone, doubt := ev.withdrawn(r); gone == nil {
+						r.doubt = doubt
+						out = append(out, r)
+					}
 				}
 			}
 		})

@@ -21,6 +21,8 @@ type document struct {
 	artifactPos position
 	evidence    []attest.Repository
 	unsafeTime  bool
+	maxLag      time.Duration // how much earlier than it was first seen a statement may claim to be
+	trust       attest.Digest // of the trust file that must be used; zero: any
 	principals  []*principal
 	steps       []*step
 	contexts    []*contextRule
@@ -33,10 +35,13 @@ type document struct {
 	sharedFiles []attest.Digest
 	limits      limits
 
-	byStep       map[string]*step
-	byPrincipal  map[string]*principal
-	byPolicy     map[string]*otherPolicy
-	byCredential map[verify.Credential]*principal
+	byStep      map[string]*step
+	byPrincipal map[string]*principal
+	byPolicy    map[string]*otherPolicy
+
+	// Who signs: the lines of credentials that name one each, by it, and patterns.
+	exact    map[verify.Credential][]*credential
+	patterns []*credential
 }
 
 func (d *document) step(name string) *step           { return d.byStep[name] }
@@ -56,19 +61,17 @@ func (d *document) all(f func(*document)) {
 // position is where something stands in the policy's file; both count from 1.
 type position struct{ line, column int }
 
-// A principal is a person, workload or agent, whatever the number of keys.
+// A principal is a person, workload or agent, whatever the number of credentials.
 type principal struct {
 	name        string
 	kind        string
 	roles       []string
-	keys        []attest.PublicKey
-	keyFile     string // of the first key; "" if its text stands in the policy
-	credentials []verify.Credential
-	windows     map[verify.Credential]window
+	credentials []*credential
 	pos         position
 }
 
-// A window is the time in which a credential counts. Zero times are no bounds.
+// A window is the time in which a credential counts, both ends included. Zero times
+// are no bounds.
 type window struct {
 	from, until time.Time
 	// compromised is since when somebody else may sign with it. What was not

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -33,8 +32,10 @@ func nothingToJudge(c verify.Chain, q Question) *Verdict {
 // docs/policy.md, "Time").
 const skew = 5 * time.Minute
 
-// maxLag is how much earlier than it was first seen a statement may claim to be.
-const maxLag = 24 * time.Hour
+// defaultMaxLag is how much earlier than it was first seen a statement may claim to
+// be, unless the policy says otherwise: long enough for a signature that waits a night
+// for its timestamp.
+const defaultMaxLag = 24 * time.Hour
 
 // An evaluator works out one verdict. It is used once, by one goroutine.
 type evaluator struct {
@@ -57,6 +58,7 @@ type evaluator struct {
 	goneAt   map[attest.Digest][]*record // the same, by artifact
 	records  map[attest.Digest][]*record
 	files    map[attest.Digest][]*record // about files of the artifact
+	unclear  map[attest.Digest][]*record // by one of several principals, and nobody can say which
 	payloads map[predicate.Basis]*record // the same, by what an approval names
 	gaps     bool                        // something, somewhere in the chain, could not be seen
 
@@ -98,20 +100,6 @@ type key struct {
 	artifact attest.Digest
 }
 
-// A record is one piece of evidence by a principal of the policy.
-type record struct {
-	e         verify.Evidence
-	id        verify.ID
-	artifact  attest.Digest
-	principal *principal
-	facts     predicate.Facts
-	err       error   // why the predicate does not decode
-	doubt     *Reason // it may have been withdrawn
-	file      bool    // about a file of the artifact
-}
-
-func (r *record) claimed() time.Time { return r.facts.Claimed }
-
 func newEvaluator(p *Policy, c verify.Chain, q Question) *evaluator {
 	if q.Known.IsZero() {
 		q.Known = q.At // as the time rules have it, and never "nothing is known"
@@ -122,6 +110,7 @@ func newEvaluator(p *Policy, c verify.Chain, q Question) *evaluator {
 		keys:     map[verify.Credential]*weighed{},
 		records:  map[attest.Digest][]*record{},
 		files:    map[attest.Digest][]*record{},
+		unclear:  map[attest.Digest][]*record{},
 		payloads: map[predicate.Basis]*record{},
 		memo:     map[key]*result{},
 		active:   map[key]bool{},
@@ -144,16 +133,10 @@ func (ev *evaluator) begin() {
 		ev.gaps = ev.gaps || ev.gapped(d)
 		node := ev.chain.Artifact(d)
 		for _, e := range node.Evidence {
-			if r := ev.record(d, e, false); r != nil {
-				ev.records[d] = append(ev.records[d], r)
-				ev.find(r)
-			}
+			ev.take(ev.records, d, e, false)
 		}
 		for _, e := range node.FileEvidence {
-			if r := ev.record(d, e, true); r != nil {
-				ev.files[d] = append(ev.files[d], r)
-				ev.find(r)
-			}
+			ev.take(ev.files, d, e, true)
 		}
 	}
 	ev.bind()
@@ -164,43 +147,6 @@ func (ev *evaluator) find(r *record) {
 	if b := (predicate.Basis{Payload: r.id.Payload, Artifact: r.artifact}); ev.payloads[b] == nil {
 		ev.payloads[b] = r // in the order of identities: the first of several signers
 	}
-}
-
-// known returns the evidence if it is by a principal, and was not first seen after
-// the moment up to which things are known.
-func (ev *evaluator) known(d attest.Digest, e verify.Evidence) *record {
-	principal := ev.d.byCredential[e.ID().Credential]
-	if principal == nil || !e.Seen().IsZero() && e.Seen().After(ev.t.Known) {
-		return nil
-	}
-	facts, err := e.Facts()
-	return &record{e: e, id: e.ID(), artifact: d, principal: principal, facts: facts, err: err}
-}
-
-// record returns the evidence if it counts at all: known, and not withdrawn.
-func (ev *evaluator) record(d attest.Digest, e verify.Evidence, file bool) *record {
-	r := ev.known(d, e)
-	if r == nil {
-		return nil
-	}
-	r.file = file
-	gone, doubt := ev.withdrawn(r)
-	if gone != nil {
-		ev.gone = append(ev.gone, withdrawnRecord{r, *gone})
-		ev.goneAt[d] = append(ev.goneAt[d], r)
-		return nil
-	}
-	r.doubt = doubt
-	return r
-}
-
-// of reports whether the record is evidence of the step, by whomever.
-func (r *record) of(s *step) bool {
-	if r.e.PredicateType() != s.predicate {
-		return false
-	}
-	// A provenance that does not decode may be of any build type.
-	return s.buildType == "" || r.err != nil || r.facts.BuildType == s.buildType
 }
 
 // bind works out which artifacts play which step, until nothing is added.
@@ -289,14 +235,6 @@ func sortedDigests[V any](m map[attest.Digest]V) []attest.Digest {
 	}
 	slices.SortFunc(out, attest.Digest.Compare)
 	return out
-}
-
-// sortRecords orders records by identity: the order of everything that is
-// reported about them.
-func sortRecords(rs []*record) {
-	slices.SortFunc(rs, func(a, b *record) int {
-		return cmp.Or(a.id.Compare(b.id), a.artifact.Compare(b.artifact))
-	})
 }
 
 // mayGrow reports whether a step may be played by further artifacts, for what

@@ -126,6 +126,9 @@ func people(kind string) (one, many string) {
 func (d *document) explainPrincipals() Section {
 	s := Section{Title: "Who is who"}
 	intro := Sentence{Text: "Only what these sign counts. That each holds the key beside the name is this policy's word:"}
+	if d.identities() {
+		intro.Text = "Only what these sign counts. That each holds the key, or has the identity, beside the name is this policy's word. In a pattern * stands for any run of characters but a slash, ** for any; what is in brackets the certificate must say as well:"
+	}
 	for _, p := range d.principals {
 		one, _ := people(p.kind)
 		if len(p.roles) > 0 {
@@ -133,7 +136,7 @@ func (d *document) explainPrincipals() Section {
 		}
 		var keys []string
 		for _, c := range p.credentials {
-			keys = append(keys, c.String()+p.windows[c].explain())
+			keys = append(keys, c.shown()+c.window.explain())
 		}
 		intro.Parts = append(intro.Parts, Sentence{Text: fmt.Sprintf("%s, %s: %s", p.name, one, strings.Join(keys, ", "))})
 	}
@@ -214,6 +217,9 @@ func (d *document) explainReach() Section {
 	}
 	if !d.unsafeTime {
 		add("A record counts only if somebody other than its signer confirmed when it existed.")
+	}
+	if d.maxLag != defaultMaxLag {
+		add("A record may not claim to be more than %s older than it was first confirmed to be.", exactly(d.maxLag))
 	}
 	if len(d.sharedFiles) > 0 {
 		out := Sentence{Text: "These files may occur anywhere, also where things must have nothing in common:"}

@@ -20,11 +20,20 @@ evidence: [registry.example/more]
 unsafeTime: claimed
 limits: {depth: 7, attestationsPerArtifact: 8, attestations: 9, bytes: 10, inputs: 11, time: 12s, celCost: 13000, policies: 6, requirements: 14000}
 sharedFiles: ["sha256:1111111111111111111111111111111111111111111111111111111111111111"]
+trust: sha256:9999999999999999999999999999999999999999999999999999999999999999
+maxLag: 30m
 principals:
   data:    {kind: workload, credentials: [{key: keys/data.pub}]}
   trainer: {kind: workload, credentials: [{key: keys/trainer.pub, from: 2026-01-02T00:00:00Z, until: 2027-01-03T00:00:00Z, compromisedSince: 2026-12-24T00:00:00Z}]}
   alice:   {kind: human, roles: [risk], credentials: [{key: keys/alice.pub}]}
   bob:     {kind: human, roles: [owner], credentials: [{key: keys/bob.pub}]}
+  runner:
+    kind: workload
+    credentials:
+      - {issuer: "https://ci.example", subject: "https://git.example/acme/credit/build@refs/heads/main", buildSignerURI: "buildSignerURI 1", buildSignerDigest: "buildSignerDigest 1", runnerEnvironment: "runnerEnvironment 1", sourceRepository: "sourceRepository 1", sourceDigest: "sourceDigest 1", sourceRef: "sourceRef 1", sourceRepositoryID: "sourceRepositoryID 1", sourceOwner: "sourceOwner 1", sourceOwnerID: "sourceOwnerID 1", buildConfigURI: "buildConfigURI 1", buildConfigDigest: "buildConfigDigest 1", trigger: "trigger 1", runInvocation: "runInvocation 1", sourceVisibility: "sourceVisibility 1"}
+      - {issuer: "https://ci.example", subjectPattern: "https://git.example/acme/*/build@refs/heads/release"}
+      - {spiffe: "spiffe://acme.example/trainer"}
+      - {spiffePattern: "spiffe://acme.example/gpu/*"}
   warden:  {kind: human, credentials: [{key: keys/warden.pub}]}
   hub:     {kind: workload, credentials: [{key: keys/hub.pub}]}
 contexts:
@@ -208,6 +217,28 @@ func changes() []change {
 		{"principal", "kind", "  trainer: {kind: workload", "  trainer: {kind: agent"},
 		{"principal", "credentials", "[{key: keys/bob.pub}]", "[{key: keys/bob.pub}, {key: keys/more.pub}]"},
 		{"credential", "key", "keys/bob.pub", "keys/other.pub"},
+		{"credential", "issuer", `issuer: "https://ci.example", subject: `, `issuer: "https://ci2.example", subject: `},
+		{"credential", "subject", "credit/build@refs/heads/main", "credit/build@refs/heads/dev"},
+		{"credential", "subjectPattern", "*/build@refs/heads/release", "**/build@refs/heads/release"},
+		{"credential", "spiffe", "acme.example/trainer", "acme.example/tuner"},
+		{"credential", "spiffePattern", "/gpu/*", "/gpu/x*"},
+		{"credential", "buildSignerURI", "buildSignerURI: \"buildSignerURI 1\"", "buildSignerURI: \"buildSignerURI 2\""},
+		{"credential", "buildSignerDigest", "buildSignerDigest: \"buildSignerDigest 1\"", "buildSignerDigest: \"buildSignerDigest 2\""},
+		{"credential", "runnerEnvironment", "runnerEnvironment: \"runnerEnvironment 1\"", "runnerEnvironment: \"runnerEnvironment 2\""},
+		{"credential", "sourceRepository", "sourceRepository: \"sourceRepository 1\"", "sourceRepository: \"sourceRepository 2\""},
+		{"credential", "sourceDigest", "sourceDigest: \"sourceDigest 1\"", "sourceDigest: \"sourceDigest 2\""},
+		{"credential", "sourceRef", "sourceRef: \"sourceRef 1\"", "sourceRef: \"sourceRef 2\""},
+		{"credential", "sourceRepositoryID", "sourceRepositoryID: \"sourceRepositoryID 1\"", "sourceRepositoryID: \"sourceRepositoryID 2\""},
+		{"credential", "sourceOwner", "sourceOwner: \"sourceOwner 1\"", "sourceOwner: \"sourceOwner 2\""},
+		{"credential", "sourceOwnerID", "sourceOwnerID: \"sourceOwnerID 1\"", "sourceOwnerID: \"sourceOwnerID 2\""},
+		{"credential", "buildConfigURI", "buildConfigURI: \"buildConfigURI 1\"", "buildConfigURI: \"buildConfigURI 2\""},
+		{"credential", "buildConfigDigest", "buildConfigDigest: \"buildConfigDigest 1\"", "buildConfigDigest: \"buildConfigDigest 2\""},
+		{"credential", "trigger", "trigger: \"trigger 1\"", "trigger: \"trigger 2\""},
+		{"credential", "runInvocation", "runInvocation: \"runInvocation 1\"", "runInvocation: \"runInvocation 2\""},
+		{"credential", "sourceVisibility", "sourceVisibility: \"sourceVisibility 1\"", "sourceVisibility: \"sourceVisibility 2\""},
+		{"policy", "trust", "\ntrust: " + digest("9"), "\ntrust: " + digest("a")},
+		{"policy", "trust", "\ntrust: " + digest("9"), ""},
+		{"policy", "maxLag", "maxLag: 30m", "maxLag: 31m"},
 		{"step", "predicate", "https://example.org/scan/v1", "https://example.org/scan/v2"},
 		{"step", "buildType", "https://example.org/tune/v1", "https://example.org/tune/v2"},
 		{"step", "by", "by: [trainer]", "by: [trainer, data]"},

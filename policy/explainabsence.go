@@ -119,6 +119,12 @@ func (d *document) explainTrust() Section {
 	if d.unsafeTime {
 		add("When something happened is the word of whoever signed that it did; nobody else confirms it (unsafeTime: claimed).")
 	}
+	switch {
+	case !d.trust.IsZero():
+		add("Whose certificates are whose, and when something was there, is the word of the authorities in the trust file %s, and in no other.", d.trust)
+	case d.identities():
+		add("Whose certificates are whose, and when something was there, is the word of the authorities in a trust file, which the one who asks chooses.")
+	}
 	origins := false
 	for _, st := range d.outward() {
 		for _, l := range st.inputs {

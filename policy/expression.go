@@ -21,8 +21,8 @@ import (
 	"github.com/pedigree-ml/pedigree/attest"
 )
 
-// An expression is a CEL expression over the variables `predicate` and `context`,
-// in comparisons also `other`, that yields a boolean.
+// An expression is a CEL expression over the variables `predicate`, `signer` and
+// `context`, in comparisons also `other`, that yields a boolean.
 //
 // CEL is made to answer whenever it can: `missing || true` is true, `all` over
 // nothing is true, and a guard turns a missing field into a pass. A policy wants
@@ -201,7 +201,7 @@ func (c *compiler) env(predicateType, other string) (*cel.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []cel.EnvOption{cel.CustomTypeProvider(provider), cel.Variable("context", cel.StringType), cel.Variable("predicate", provider.variable(rootType, predicateType))}
+	opts := []cel.EnvOption{cel.CustomTypeProvider(provider), cel.Variable("context", cel.StringType), cel.Variable("predicate", provider.variable(rootType, predicateType)), cel.Variable("signer", provider.signer())}
 	if other != noOther {
 		opts = append(opts, cel.Variable("other", provider.variable(otherType, other)))
 	}
@@ -287,12 +287,13 @@ func wholePattern(call ast.CallExpr) error {
 // A scene is what the variables of an expression stand for.
 type scene struct {
 	predicate map[string]any
+	signer    map[string]any
 	other     map[string]any // nil outside of comparisons
 	context   string
 }
 
 func (s scene) variables() map[string]any {
-	v := map[string]any{"predicate": s.predicate, "context": s.context}
+	v := map[string]any{"predicate": s.predicate, "signer": s.signer, "context": s.context}
 	if s.other != nil {
 		v["other"] = s.other
 	}

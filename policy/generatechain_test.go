@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 	"github.com/pedigree-ml/pedigree/internal/chaintest"
 	"github.com/pedigree-ml/pedigree/policy"
 	"github.com/pedigree-ml/pedigree/verify"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // A piece is one signed statement of a generated chain.
@@ -77,13 +79,16 @@ type trial struct {
 	text  string
 	p     *policy.Policy
 	root  attest.Digest
+	trust *trust.Trust // nil if everybody signs with keys
 	spare []*piece
 	q     policy.Question
 }
 
 func (x *trial) chain(t testing.TB, sources ...verify.Source) verify.Chain {
 	t.Helper()
-	c, err := verify.Walk(context.Background(), x.root, sources, x.p.Scope())
+	scope := x.p.Scope()
+	scope.Trust = x.trust
+	c, err := verify.Walk(context.Background(), x.root, sources, scope)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,6 +123,9 @@ func (m *maker) trial(seed int, text string, p *policy.Policy) *trial {
 	c := &chainMaker{maker: m, flawed: pick(m, 0, 0, 0, 0, 4, 10), signed: map[string][]string{}}
 	c.x = &trial{sight: sight{world: m.world, down: map[attest.Digest]bool{}, names: m.names}, seed: seed, text: text, p: p, root: m.artifact("model")}
 	c.x.q = policy.Question{At: asked, Known: asked}
+	if m.timed {
+		c.x.trust = m.world.Trust()
+	}
 	if m.byRow["quantize"] != nil {
 		c.x.root = m.artifact("small model")
 	}
@@ -249,18 +257,57 @@ func (c *chainMaker) say(r *rowed, by string, at attest.Digest) {
 }
 
 func (c *chainMaker) sign(by string, at attest.Digest, typ string, body any) *piece {
+	what := c.certify(by, typ, body)
 	c.world.Sign(by, at, typ, body)
 	all := c.world.Bundles(at)
 	b, err := attest.ParseBundle(all[len(all)-1])
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	p := &piece{at: at, by: by, payload: attest.SHA256(b.Payload), bundle: all[len(all)-1], what: c.shorten(b.Payload)}
+	p := &piece{at: at, by: by, payload: attest.SHA256(b.Payload), bundle: all[len(all)-1], what: c.shorten(b.Payload) + what}
 	c.x.pieces = append(c.x.pieces, p)
 	if typ == evaluation {
 		c.basis = append(c.basis, map[string]any{"payload": digestSet(p.payload.String()), "artifact": digestSet(at.String())})
 	}
 	return p
+}
+
+// certify says under which certificate and with which timestamp somebody signs next:
+// mostly those of the moment that the statement claims. It returns what is to be told.
+func (c *chainMaker) certify(by, typ string, body any) string {
+	if !c.timed {
+		return ""
+	}
+	claimed, flawed := started, typ != predicate.TypeRevocation && c.flaw()
+	m, _ := body.(map[string]any)
+	if run, ok := m["runDetails"].(map[string]any); ok {
+		m, _ = run["metadata"].(map[string]any)
+	}
+	for _, key := range []string{"finishedOn", "evaluatedAt", "approvedAt", "issuedAt"} {
+		text, _ := m[key].(string)
+		if at, err := time.Parse(time.RFC3339, text); err == nil {
+			claimed = at
+		}
+	}
+	at, claims := claimed, trust.Claims{BuildTrigger: "push"}
+	if flawed {
+		at = at.Add(pick(c.maker, 25*time.Minute, -10*time.Minute, 0)) // too late, too early, or as it should be
+		claims.BuildTrigger = pick(c.maker, "push", "pull_request", "")
+	}
+	switch by {
+	case "ann":
+		c.world.Identity(by, trust.Identity{Issuer: "https://sso.acme.example", Subject: "ann@acme.example"}, trust.Claims{}, at)
+	case "bot":
+		c.world.Identity(by, trust.Identity{Issuer: "https://ci.acme.example", Subject: "https://git.example/acme/credit@refs/heads/main"}, claims, at)
+	case "gpu":
+		c.world.Workload(by, "gpu", at)
+	default:
+		if flawed && c.likely(30) {
+			at = time.Time{}
+		}
+		c.world.Stamp(by, at)
+	}
+	return fmt.Sprintf(" seen %s, %s", at.Format(time.TimeOnly), claims.BuildTrigger)
 }
 
 // shorten writes a statement's predicate with the names of artifacts.

@@ -40,6 +40,7 @@ func (p *Policy) Findings(at time.Time) []Finding {
 	l := &linter{d: p.doc, in: locator{p.source}}
 	l.file(at)
 	l.principals()
+	l.identities()
 	l.controls()
 	l.access()
 	for _, s := range p.doc.steps {

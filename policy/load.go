@@ -24,8 +24,9 @@ func Load(src []byte, files ReadFile) (*Policy, error) {
 
 // Rehearse is Load with other keys in the place of those that the policy names:
 // keys gives the i-th of each principal, counted from 0, and those of a policy
-// NAME that it names as "NAME/principal". It is for trying a policy out on chains
-// that somebody without the real keys makes up. What it returns has a digest of
+// NAME that it names as "NAME/principal". Identities stay as they are, and a pinned
+// trust file is not asked for: who certifies them in a rehearsal is for that. It is for
+// trying a policy out on chains that somebody without the real keys makes up. What it returns has a digest of
 // its own and must judge nothing real.
 func Rehearse(src []byte, files ReadFile, keys func(principal string, i int) attest.PublicKey) (*Policy, error) {
 	return load(src, loading{files: files, keys: keys, depth: -1})
@@ -46,11 +47,12 @@ func load(src []byte, how loading) (*Policy, error) {
 		files: how.files, keys: how.keys, prefix: how.prefix, above: how.above, depth: how.depth,
 		raw: map[string]*yaml.Node{},
 		doc: &document{
-			limits:       limits{celCost: defaultCELCost, policies: maxPolicyDepth, requirements: defaultRequirements},
-			byStep:       map[string]*step{},
-			byPrincipal:  map[string]*principal{},
-			byPolicy:     map[string]*otherPolicy{},
-			byCredential: map[verify.Credential]*principal{},
+			limits:      limits{celCost: defaultCELCost, policies: maxPolicyDepth, requirements: defaultRequirements},
+			maxLag:      defaultMaxLag,
+			byStep:      map[string]*step{},
+			byPrincipal: map[string]*principal{},
+			byPolicy:    map[string]*otherPolicy{},
+			exact:       map[verify.Credential][]*credential{},
 		},
 	}
 	root := r.parseYAML(src)

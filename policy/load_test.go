@@ -134,7 +134,7 @@ func refusals() []refusal {
 		{"a version floor of an origin", "pin: [", "minVersion: \"2\", pin: [", attest.CodePolicyParse, "minVersion without"},
 		{"POL-22 every step in sameRun", "sameRun: train.training-data", "sameRun: '*.training-data'", attest.CodePolicyParse, "only notIn"},
 		{"every step, and none has the role", "notIn: [train.training-data]", "notIn: ['*.nothing']", attest.CodePolicyParse, "compare with nothing"},
-		{"an identity of a later version", "{key: keys/data.pub}", "{issuer: https://ci.example, subject: x}", attest.CodePolicyParse, "not supported by this version"},
+		{"an identity of a later version", "{key: keys/data.pub}", "{san: https://ci.example/x}", attest.CodePolicyParse, "not supported by this version"},
 		{"an origin with dot segments", "https://archive.ics.uci.edu/", "https://archive.ics.uci.edu/../", attest.CodePolicyParse, "dot segments"},
 		{"an origin with a user", "https://archive.ics.uci.edu/", "https://x@archive.ics.uci.edu/", attest.CodePolicyParse, "user"},
 		{"POL-22 an origin with a wildcard", "https://archive.ics.uci.edu/", "https://archive.ics.uci.edu/*", attest.CodePolicyParse, "wildcards elsewhere"},

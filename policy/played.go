@@ -45,8 +45,11 @@ func (ev *evaluator) playing(s *step) *playing {
 			if bound, ok := ev.bound[s.name][d]; ok && bound == Unknown || r.doubt != nil {
 				surely = Unknown
 			}
-			if first, ok := p.signed[r.principal]; !ok || surely > first.surely {
-				p.signed[r.principal] = deed{r, d, surely}
+			p.did(r.principal, deed{r, d, surely})
+		}
+		for _, r := range ev.unclearAbout(s, d) {
+			for _, who := range r.may() { // each of them may be the one
+				p.did(who, deed{r, d, Pass})
 			}
 		}
 	}
@@ -56,6 +59,13 @@ func (ev *evaluator) playing(s *step) *playing {
 		}
 	}
 	return p
+}
+
+// did notes a deed, if none is noted that is as sure.
+func (p *playing) did(who *principal, x deed) {
+	if first, ok := p.signed[who]; !ok || x.surely > first.surely {
+		p.signed[who] = x
+	}
 }
 
 // played returns the artifacts that play a step: those bound to it, and for a

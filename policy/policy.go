@@ -30,6 +30,7 @@ import (
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 	"github.com/pedigree-ml/pedigree/verify"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // A Policy is a loaded, checked and resolved policy. Only Load makes one; the
@@ -97,7 +98,15 @@ func (p *Policy) Scope() verify.Scope {
 // of the policy that is asked: its budget pays for all of them.
 func (d *document) scope(s *verify.Scope) {
 	for _, pr := range d.principals {
-		s.Keys = append(s.Keys, pr.keys...)
+		s.Keys = append(s.Keys, pr.keys()...)
+		for _, r := range pr.rules() {
+			// Whatever a certificate claims: that somebody's run was of another branch is a
+			// reason to tell, and the run a stranger's would be none.
+			r.Claims = trust.Claims{}
+			if !slices.Contains(s.Identities, r) {
+				s.Identities = append(s.Identities, r)
+			}
+		}
 	}
 	for _, st := range d.steps {
 		s.Follow = append(s.Follow, d.follow(st))
@@ -120,7 +129,10 @@ func (d *document) scope(s *verify.Scope) {
 func (d *document) follow(s *step) verify.Follow {
 	f := verify.Follow{PredicateType: s.predicate, BuildType: s.buildType, Files: s.covers != ""}
 	for _, name := range s.by {
-		f.By = append(f.By, d.principal(name).credentials...)
+		for _, k := range d.principal(name).keys() {
+			f.By = append(f.By, verify.KeyCredential(k))
+		}
+		f.ByIdentity = append(f.ByIdentity, d.principal(name).rules()...)
 	}
 	return f
 }

@@ -69,7 +69,7 @@ func TestListing(t *testing.T) {
 	p.sign()
 	first := p.publish(1, time.Hour)
 	chain := p.chain(p.load())
-	got, err := policy.Listing(chain)
+	got, err := p.load().Listing(chain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestListing(t *testing.T) {
 
 	for _, d := range []attest.Digest{p.model, credential(p, "evaluator").Standin()} { // of the ancestry, and consulted
 		p.world.Break(d, attest.Refuse(attest.CodeRegUnavailable, "down"))
-		if got, err := policy.Listing(p.chain(p.load())); attest.RefusalCode(err) != attest.CodeRegUnavailable || got != nil {
+		if got, err := p.load().Listing(p.chain(p.load())); attest.RefusalCode(err) != attest.CodeRegUnavailable || got != nil {
 			t.Errorf("with a gap: %v, %d listed", err, len(got))
 		}
 	}

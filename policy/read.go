@@ -4,13 +4,11 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
-	"github.com/pedigree-ml/pedigree/verify"
 )
 
 // The first two lines of every policy.
@@ -42,7 +40,7 @@ type documentReader struct {
 func (r *documentReader) read(root *yaml.Node) {
 	f := r.fields(root, "the policy",
 		policyKeys,
-		[]string{"lists", "roots", "trust", "exemptions", "mode"})
+		[]string{"lists", "roots", "exemptions", "mode"})
 	r.constant(root, f["apiVersion"], "apiVersion", apiVersion)
 	r.constant(root, f["kind"], "kind", kindPolicy)
 	if r.need(root, f, "metadata") {
@@ -55,6 +53,12 @@ func (r *documentReader) read(root *yaml.Node) {
 		if r.doc.unsafeTime = r.text(n, "unsafeTime") == "claimed"; !r.doc.unsafeTime {
 			r.parse(n, "unsafeTime: the only value is claimed")
 		}
+	}
+	if n := f["maxLag"]; n != nil {
+		r.doc.maxLag = r.duration(n, "maxLag")
+	}
+	if n := f["trust"]; n != nil {
+		r.trust(n)
 	}
 	if f["limits"] != nil {
 		r.limits(f["limits"])
@@ -131,6 +135,22 @@ func (r *documentReader) metadata(n *yaml.Node) {
 	}
 }
 
+// trust reads the digest of the trust file that must be used.
+func (r *documentReader) trust(n *yaml.Node) {
+	s := r.text(n, "trust")
+	if s == "" {
+		return
+	}
+	d, err := attest.ParseDigest(s)
+	if err != nil || d.IsCommit() {
+		r.parse(n, "trust is the digest of a trust file, as pedigree trust show prints it: sha256:…")
+		return
+	}
+	if r.keys == nil { // those of a rehearsal are other authorities
+		r.doc.trust = d
+	}
+}
+
 func (r *documentReader) evidence(n *yaml.Node) {
 	if n.Kind != yaml.SequenceNode {
 		r.parse(n, "evidence must be a list of repositories")
@@ -192,82 +212,6 @@ func (r *documentReader) principals(n *yaml.Node) {
 		r.doc.principals = append(r.doc.principals, p)
 		r.doc.byPrincipal[p.name] = p
 	}
-}
-
-func (r *documentReader) credentials(p *principal, n *yaml.Node) {
-	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		r.parse(n, "principal %s needs a list of credentials", p.name)
-		return
-	}
-	p.windows = map[verify.Credential]window{}
-	for i, c := range n.Content {
-		f := r.fields(c, "a credential", credentialKeys, []string{"identity", "issuer", "subject", "spiffe", "san"})
-		if f["key"] == nil {
-			r.parse(c, "a credential is {key: FILE}")
-			continue
-		}
-		key, ok := r.credentialKey(p, i, f["key"])
-		if !ok {
-			continue
-		}
-		cred := verify.KeyCredential(key)
-		if other := r.doc.byCredential[cred]; other != nil {
-			r.parse(c, "the key %s is a credential of %s already: one signature would count as two principals'", cred, other.name)
-			continue
-		}
-		r.doc.byCredential[cred] = p
-		if s := f["key"].Value; len(p.keys) == 0 && !strings.HasPrefix(s, "-----BEGIN ") {
-			p.keyFile = s
-		}
-		p.keys, p.credentials = append(p.keys, key), append(p.credentials, cred)
-		p.windows[cred] = r.window(c, f)
-	}
-}
-
-// credentialKey reads a principal's key, or takes the one that whoever loads the
-// policy puts in its place.
-func (r *documentReader) credentialKey(p *principal, i int, n *yaml.Node) (attest.PublicKey, bool) {
-	if r.keys == nil {
-		return r.key(n)
-	}
-	return r.keys(r.prefix+p.name, i), r.text(n, "key") != ""
-}
-
-func (r *documentReader) window(n *yaml.Node, f map[string]*yaml.Node) window {
-	var w window
-	for _, x := range []struct {
-		key string
-		at  *time.Time
-	}{{"from", &w.from}, {"until", &w.until}, {"compromisedSince", &w.compromised}} {
-		if f[x.key] != nil {
-			*x.at = r.time(f[x.key], x.key)
-		}
-	}
-	if !w.from.IsZero() && !w.until.IsZero() && !w.from.Before(w.until) {
-		r.parse(n, "from is not before until, so the key would never count")
-	}
-	return w
-}
-
-func (r *documentReader) key(n *yaml.Node) (attest.PublicKey, bool) {
-	s := r.text(n, "key")
-	if s == "" {
-		return attest.PublicKey{}, false
-	}
-	pem := []byte(s)
-	if !strings.HasPrefix(s, "-----BEGIN ") {
-		var err error
-		if pem, err = r.files(s); err != nil {
-			r.parse(n, "key %s: %v", s, err)
-			return attest.PublicKey{}, false
-		}
-	}
-	k, err := attest.ParsePublicKey(pem)
-	if err != nil {
-		r.parse(n, "key %.60q: %v", s, err)
-		return attest.PublicKey{}, false
-	}
-	return k, true
 }
 
 func (r *documentReader) denials(n *yaml.Node) {

@@ -17,7 +17,7 @@ import (
 // (TestGapsLeaveOpenOnlyWhatTheyHide), one with a status as if without. Left out
 // as well: other policies, signed deny lists, contexts, scope, compare, before,
 // covers, carriesOver, roles, discharges, versions, formats, one thing in two roles,
-// access, of keys all but whose they are, and times that somebody authenticated.
+// access, of keys and identities all but whose they are.
 func Reference(p *Policy, c verify.Chain, q Question) (bool, func(step string, d attest.Digest) bool) {
 	f := &reference{d: p.doc, c: c, at: q.At, took: map[*line][]attest.Digest{}}
 	f.bind()
@@ -53,8 +53,8 @@ type said struct {
 func (f *reference) said(node *verify.Artifact) (out []said) {
 	for _, e := range cmp.Or(node, &verify.Artifact{}).Evidence {
 		facts, err := e.Facts()
-		by := f.d.byCredential[e.ID().Credential]
-		if by != nil && (f.ever || !f.revoked(f.c.Consulted(e.ID().Payload), revokePayload, by)) {
+		by := f.d.principalOf(e)
+		if by != nil && !e.Seen().After(f.at) && (f.ever || !f.revoked(f.c.Consulted(e.ID().Payload), revokePayload, by)) {
 			out = append(out, said{e, facts, by, err != nil})
 		}
 	}
@@ -133,7 +133,7 @@ func (f *reference) satisfies(s *step, d attest.Digest) bool {
 func (f *reference) counts(s *step, d attest.Digest, x said, at time.Time) bool {
 	age := at.Sub(x.Claimed)
 	switch {
-	case x.bad, s.where != nil && !is(Pass, s.where, x),
+	case x.bad, !f.timed(x), s.where != nil && !is(Pass, s.where, x),
 		age < -skew, age < s.minAge, s.maxAge > 0 && age > s.maxAge, !x.ValidUntil.IsZero() && at.After(x.ValidUntil),
 		s.kind != "" && x.by.kind != s.kind, len(x.Conditions) > 0,
 		some(s.rules, func(r *rule) bool { return !is(Pass, r.cel, x) }),
@@ -143,10 +143,16 @@ func (f *reference) counts(s *step, d attest.Digest, x said, at time.Time) bool 
 	return f.inputs(s, x) && (f.loose || f.separate(s, x) && f.rests(s, x))
 }
 
+// timed: somebody saw it, not long after it says it was and not before; or the signer's word will do.
+func (f *reference) timed(x said) bool {
+	lag := x.Seen().Sub(x.Claimed)
+	return x.Seen().IsZero() && f.d.unsafeTime || !x.Seen().IsZero() && -skew <= lag && lag <= f.d.maxLag
+}
+
 // separate: who ever signed anything of a step in notBy does not count.
 func (f *reference) separate(s *step, x said) bool {
 	return !some(s.notBy, func(name string) bool {
-		all := &reference{d: f.d, c: f.c, ever: true}
+		all := &reference{d: f.d, c: f.c, at: f.at, ever: true}
 		return some(f.players(f.d.step(name)), func(d attest.Digest) bool { return len(all.about(f.d.step(name), d, []string{x.by.name})) > 0 })
 	})
 }

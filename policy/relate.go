@@ -40,7 +40,7 @@ func (ev *evaluator) conditions(s *step, c *candidate) {
 			continue
 		}
 		c.fail(&c.eligible, st, Reason{Code: attest.CodeConditions, Why: fmt.Sprintf("%s approved on the condition %.60q, which nobody discharged by %s", c.principal.name, cond.ID, by.name),
-			Next: fmt.Sprintf("pedigree approve %s@%s --policy %s --step %s%s --discharge %s=%s --key %s (by %s)", RemedyRepository, ev.chain.Root(), RemedyPolicy, by.name, ev.contextFlag(), c.id.Payload, cond.ID, ev.d.keyOf(by.by[0]), strings.Join(by.by, " or "))})
+			Next: fmt.Sprintf("pedigree approve %s@%s --policy %s --step %s%s --discharge %s=%s %s (by %s)", RemedyRepository, ev.chain.Root(), RemedyPolicy, by.name, ev.contextFlag(), c.id.Payload, cond.ID, ev.d.signWith(by.by[0]), strings.Join(by.by, " or "))})
 	}
 }
 
@@ -82,7 +82,7 @@ func (ev *evaluator) compareWith(s *step, cmp *comparing, c, o *candidate) {
 			c.fail(&c.sound, Fail, Reason{Code: attest.CodeConflict, About: "rule " + cmp.id, Why: fmt.Sprintf("its %s is %s, and that of %s %s: the results are not comparable", role, mine, cmp.with, theirs)})
 		}
 	}
-	ev.ruleOver(s, &cmp.rule, c, scene{predicate: c.facts.Tree, other: o.facts.Tree, context: ev.t.Context})
+	ev.ruleOver(s, &cmp.rule, c, scene{predicate: c.facts.Tree, other: o.facts.Tree, signer: c.signer(), context: ev.t.Context})
 }
 
 // precedes asks that a plan is no younger than what it plans: any run of the
@@ -106,15 +106,15 @@ func (ev *evaluator) precedes(s *step, c *candidate) {
 				// When it ended is no answer: a plan made in between could know how
 				// the run went.
 				start := r.facts.Started
-				if start.IsZero() || c.claimed().IsZero() {
+				if start.IsZero() || c.when().IsZero() {
 					c.fail(&c.sound, r.doubted(), Reason{Code: attest.CodeEvalPlan, About: r.id.Payload.String(), Why: fmt.Sprintf("one of them does not say when: %s of %s, when it began, or this, when it was made", name, d.Short()),
 						Next: "a run that records startedOn"})
 					continue
 				}
-				if r.err == nil && !c.claimed().After(start.Add(skew)) {
+				if r.err == nil && !c.when().After(start.Add(skew)) {
 					continue
 				}
-				c.fail(&c.sound, r.doubted(), Reason{Code: attest.CodeEvalPlan, About: r.id.Payload.String(), Why: fmt.Sprintf("it is of %s, after %s of %s began (%s)", stamp(c.claimed()), name, d.Short(), bound(start)),
+				c.fail(&c.sound, r.doubted(), Reason{Code: attest.CodeEvalPlan, About: r.id.Payload.String(), Why: fmt.Sprintf("it is of %s, after %s of %s began (%s)", stamp(c.when()), name, d.Short(), bound(start)),
 					Next: "register the plan before the run"})
 			}
 		}

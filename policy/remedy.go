@@ -29,7 +29,7 @@ func (ev *evaluator) remedy(s *step, d attest.Digest, by []string) string {
 	if ev.above != nil {
 		return fmt.Sprintf("the owners of policy %s ask for it: %s of %s%s; if it is in their repository, name that: --evidence, or evidence in the policy", ev.d.name, s.name, d, who)
 	}
-	key := " --key " + ev.d.keyOf(by[0])
+	key := " " + ev.d.signWith(by[0])
 	at := fmt.Sprintf(" %s@%s", RemedyRepository, d)
 	switch {
 	case s.predicate == predicate.TypeApproval:
@@ -52,12 +52,30 @@ func (d *document) roleFlag(s *step, name string) string {
 	return ""
 }
 
-// keyOf guesses where a principal keeps the private key: beside the public one.
-func (d *document) keyOf(name string) string {
-	if p := d.principal(name); p != nil && strings.HasSuffix(p.keyFile, ".pub") {
-		return strings.TrimSuffix(p.keyFile, ".pub") + ".key"
+// signWith names the options with which a principal signs, by its first credential,
+// so that it counts: a key is guessed to lie beside the public one, and unless the
+// signer's word is taken somebody else must say when.
+func (d *document) signWith(name string) string {
+	p := d.principal(name)
+	if p == nil || len(p.credentials) == 0 {
+		return "--key " + name + ".key" // unreachable: by names principals
 	}
-	return name + ".key"
+	const services = " --signing-config FILE"
+	dated := " --timestamp URL"
+	if d.unsafeTime {
+		dated = ""
+	}
+	switch c := p.credentials[0]; {
+	case c.isKey() && strings.HasSuffix(c.file, ".pub"):
+		return "--key " + strings.TrimSuffix(c.file, ".pub") + ".key" + dated
+	case c.isKey():
+		return "--key " + name + ".key" + dated
+	case isSPIFFE(c.rule):
+		return "--spiffe SOCKET --timestamp URL" // over in an hour, whatever the policy says
+	case p.kind == "human":
+		return "--oidc" + services
+	}
+	return "--identity-token FILE" + services
 }
 
 func (ev *evaluator) contextFlag() string {

@@ -25,12 +25,17 @@ func (d *document) resolve() ([]byte, error) {
 		},
 		"sharedFiles": d.sharedFiles,
 	}
+	if d.maxLag != defaultMaxLag { // nothing said is 24h: as it was before this could be said
+		m["maxLag"] = d.maxLag.String()
+	}
+	if !d.trust.IsZero() {
+		m["trust"] = d.trust
+	}
 	principals := map[string]any{}
 	for _, p := range d.principals {
 		var creds []any
 		for _, c := range p.credentials {
-			w := p.windows[c]
-			creds = append(creds, map[string]any{"credential": c.String(), "from": momentText(w.from), "until": momentText(w.until), "compromisedSince": momentText(w.compromised)})
+			creds = append(creds, c.resolve())
 		}
 		principals[p.name] = map[string]any{"kind": p.kind, "roles": p.roles, "credentials": creds}
 	}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,7 +76,7 @@ func (ev *evaluator) satisfies(s *step, d attest.Digest) *result {
 		ev.cover(r)
 	}
 	if len(r.at) > 1 {
-		slices.SortFunc(r.candidates, func(a, b *candidate) int { return cmp.Or(a.id.Compare(b.id), a.artifact.Compare(b.artifact)) })
+		slices.SortFunc(r.candidates, func(a, b *candidate) int { return compareRecords(a.record, b.record) })
 	}
 	ev.choose(r)
 	ev.memo[k] = r
@@ -181,7 +180,7 @@ func (ev *evaluator) rule(s *step, ru *rule, c *candidate) {
 
 // scene is what an expression sees of one record.
 func (ev *evaluator) scene(r *record) scene {
-	return scene{predicate: r.facts.Tree, context: ev.t.Context}
+	return scene{predicate: r.facts.Tree, signer: r.signer(), context: ev.t.Context}
 }
 
 func (ev *evaluator) ruleOver(s *step, ru *rule, c *candidate, sc scene) {
@@ -232,20 +231,20 @@ func shortPath(path []attest.Digest) string {
 // timely returns why evidence does not count at the moment at: no time, one that
 // nobody authenticated, in the future, or too old.
 func (ev *evaluator) timely(s *step, r *record, at time.Time) []Reason {
-	claimed := r.claimed()
+	first := r.when()
 	out := ev.dated(r, at)
-	if claimed.IsZero() {
+	if first.IsZero() {
 		// A type without a time of its own: nothing says how old it is.
 		if s.maxAge > 0 || s.minAge > 0 {
 			out = append(out, Reason{Code: attest.CodeTimeMissing, Why: "it does not say when it happened, and the step asks how old it is"})
 		}
 		return out
 	}
-	if age := at.Sub(claimed); s.minAge > 0 && age < s.minAge {
-		out = append(out, Reason{Code: attest.CodeTimeWindow, Why: fmt.Sprintf("the one by %s is %s old, at least %s are asked for", r.principal.name, span(max(age, 0)), span(s.minAge)), Next: "wait until " + stamp(claimed.Add(s.minAge))})
+	if age := at.Sub(r.last); s.minAge > 0 && age < s.minAge {
+		out = append(out, Reason{Code: attest.CodeTimeWindow, Why: fmt.Sprintf("the one by %s is %s old, at least %s are asked for", r.principal.name, span(max(age, 0)), span(s.minAge)), Next: "wait until " + stamp(r.last.Add(s.minAge))})
 	}
-	if s.maxAge > 0 && at.Sub(claimed) > s.maxAge {
-		out = append(out, Reason{Code: attest.CodeStale, Why: fmt.Sprintf("the one by %s is %s old, at most %s are allowed", r.principal.name, span(at.Sub(claimed)), span(s.maxAge)), Next: ev.remedy(s, r.artifact, s.by)})
+	if s.maxAge > 0 && at.Sub(first) > s.maxAge {
+		out = append(out, Reason{Code: attest.CodeStale, Why: fmt.Sprintf("the one by %s is %s old, at most %s are allowed", r.principal.name, span(at.Sub(first)), span(s.maxAge)), Next: ev.remedy(s, r.artifact, s.by)})
 	}
 	if until := r.facts.ValidUntil; !until.IsZero() && at.After(until) {
 		out = append(out, Reason{Code: attest.CodeStale, Why: fmt.Sprintf("the one by %s was valid until %s", r.principal.name, stamp(until)), Next: ev.remedy(s, r.artifact, s.by)})

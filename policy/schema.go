@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
+
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // Schema returns a JSON Schema (draft 2020-12) of the policy language, with a
@@ -86,7 +89,13 @@ func languageParts() []part {
 		{partMetadata, "The policy's name, version and end.", metadataKeys, needs("name", "version", "expires")},
 		{partLimits, "How far the walk looks. What lies beyond counts as unseen.", limitKeys, schema{}},
 		{partPrincipal, "A person, an automated system or a software agent.", principalKeys, needs("kind", "credentials")},
-		{partCredential, "What a principal signs with.", credentialKeys, needs("key")},
+		{partCredential, "What a principal signs with: a key, or an identity that an authority vouches for.", credentialKeys, schema{"oneOf": []schema{
+			{"required": []string{"key"}, "not": hasAny(slices.Concat([]string{"issuer", "subject", "subjectPattern", "spiffe", "spiffePattern"}, trust.ClaimNames())...)},
+			{"required": []string{"issuer", "subject"}, "not": hasAny("key", "subjectPattern", "spiffe", "spiffePattern")},
+			{"required": []string{"issuer", "subjectPattern"}, "not": hasAny("key", "subject", "spiffe", "spiffePattern")},
+			{"required": []string{"spiffe"}, "not": hasAny(slices.Concat([]string{"key", "issuer", "subject", "subjectPattern", "spiffePattern"}, trust.ClaimNames())...)},
+			{"required": []string{"spiffePattern"}, "not": hasAny(slices.Concat([]string{"key", "issuer", "subject", "subjectPattern", "spiffe"}, trust.ClaimNames())...)},
+		}}},
 		{partStep, "One row of the pipeline. A step makes an artifact or, with about, says something about one.", stepKeys, schema{
 			// With like, what is not written here is copied.
 			"if": schema{"not": needs("like")},
@@ -192,6 +201,27 @@ func instant() schema {
 // digestText is what attest.ParseDigest reads.
 func digestText() schema {
 	return schema{"type": "string", "pattern": `^(sha256:[0-9a-f]{64}|gitCommit:([0-9a-f]{40}|[0-9a-f]{64}))$`}
+}
+
+// plain is printable ASCII without spaces around it: what identities are made of.
+func plain() schema {
+	return schema{"type": "string", "maxLength": maxIdentity, "pattern": `^[!-~]([ -~]*[!-~])?$`}
+}
+
+func issuerText() schema {
+	return schema{"type": "string", "maxLength": maxIdentity, "pattern": `^https?://[!-~]+$`}
+}
+
+func patternText() schema {
+	return schema{"type": "string", "maxLength": maxIdentity, "pattern": `^[ -~]*\*[ -~]*$`}
+}
+
+func spiffeText() schema {
+	return schema{"type": "string", "maxLength": maxIdentity, "pattern": `^spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._-]+)+$`}
+}
+
+func spiffePatternText() schema {
+	return schema{"type": "string", "maxLength": maxIdentity, "pattern": `^spiffe://[a-z0-9._-]{1,255}(/[A-Za-z0-9._*-]+)+$`}
 }
 
 func refTo(part string) schema { return schema{"$ref": "#/$defs/" + part} }

@@ -3,7 +3,9 @@ package policy
 import (
 	"slices"
 
+	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/verify"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // A Shape is what evidence of a step has to look like, for those who write such
@@ -60,10 +62,30 @@ func prefixed(prefix string, names []string) []string {
 	return out
 }
 
-// A Party is one principal of a policy, with the credentials it signs with.
+// A Party is one principal of a policy, with what it signs with.
 type Party struct {
-	Name        string // of a policy NAME that this one names: "NAME/principal"
-	Credentials []verify.Credential
+	Name        string              // of a policy NAME that this one names: "NAME/principal"
+	Credentials []verify.Credential // that are named one by one: keys, and exact identities
+	Rules       []trust.Rule        // for identities, the exact ones included
+	Means       []Means             // its credentials as they are written, in order
+}
+
+// Means is one credential of a principal as it is written: a key or a rule.
+type Means struct {
+	Key  attest.PublicKey // zero for a rule
+	Rule trust.Rule       // zero for a key
+}
+
+// String gives the credential for people.
+func (m Means) String() string {
+	c := credential{key: m.Key, rule: m.Rule}
+	switch {
+	case c.isKey():
+		c.id = verify.KeyCredential(m.Key)
+	case !m.Rule.Pattern:
+		c.id = verify.IdentityCredential(trust.Identity{Issuer: m.Rule.Issuer, Subject: m.Rule.Subject})
+	}
+	return c.shown()
 }
 
 // Parties returns the policy's principals in its order, and after them those of
@@ -73,7 +95,11 @@ func (p *Policy) Parties() []Party { return p.doc.parties("") }
 func (d *document) parties(prefix string) []Party {
 	var out []Party
 	for _, pr := range d.principals {
-		out = append(out, Party{Name: prefix + pr.name, Credentials: slices.Clone(pr.credentials)})
+		party := Party{Name: prefix + pr.name, Credentials: pr.ids(), Rules: pr.rules()}
+		for _, c := range pr.credentials {
+			party.Means = append(party.Means, Means{Key: c.key, Rule: c.rule})
+		}
+		out = append(out, party)
 	}
 	for _, o := range d.policies {
 		if o.policy != nil {

@@ -43,7 +43,7 @@ func (ev *evaluator) readStatus() *completeness {
 		return nil
 	}
 	root := ev.chain.Root()
-	publish := fmt.Sprintf("pedigree status publish %s@%s --policy %s --key %s --valid-for 24h (by %s)", RemedyRepository, root, RemedyPolicy, ev.d.keyOf(rule.by[0]), strings.Join(rule.by, " or "))
+	publish := fmt.Sprintf("pedigree status publish %s@%s --policy %s %s --valid-for 24h (by %s)", RemedyRepository, root, RemedyPolicy, ev.d.signWith(rule.by[0]), strings.Join(rule.by, " or "))
 	var highest int64 // of all that there are, also of those from the future
 	var unreadable bool
 	for _, r := range ev.rawRecords(root, predicate.TypeStatus, rule.by) {
@@ -118,12 +118,11 @@ func (ev *evaluator) staleStatus(rule *statusRule, r *record) []Reason {
 // credentials that the policy or one that it names knows: evidence of others
 // would change nothing.
 func (ev *evaluator) missingListed(c *completeness) {
-	known := map[string]bool{}
-	ev.d.all(func(d *document) {
-		for cred := range d.byCredential {
-			known[cred.String()] = true
-		}
-	})
+	known := func(name string) (is bool) {
+		who, ok := verify.ParseCredential(name)
+		ev.d.all(func(d *document) { is = is || ok && len(d.lines(who)) > 0 })
+		return is
+	}
 	for _, d := range sortedDigests(c.governing.facts.Status.Artifacts) {
 		nodes := []*verify.Artifact{ev.chain.Artifact(d), ev.chain.Consulted(d)}
 		if nodes[0] == nil && nodes[1] == nil {
@@ -136,12 +135,15 @@ func (ev *evaluator) missingListed(c *completeness) {
 			}
 			for _, list := range [][]verify.Evidence{n.Evidence, n.FileEvidence, n.Misplaced} {
 				for _, e := range list {
+					if !ev.d.listed(e) {
+						continue // a run that is nobody's must not stand in for one that was removed
+					}
 					there[predicate.Listed{Payload: e.ID().Payload, Credential: e.ID().Credential.String()}] = true
 				}
 			}
 		}
 		for _, l := range c.governing.facts.Status.Artifacts[d] {
-			if !known[l.Credential] || there[l] {
+			if there[l] || !known(l.Credential) {
 				continue
 			}
 			c.missing[d] = true
@@ -181,12 +183,12 @@ func markID(d attest.Digest, authority []string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// authority returns the credentials of principals, sorted.
+// authority returns the texts of principals' credentials, sorted.
 func (ev *evaluator) authority(by []string) []string {
 	var out []string
 	for _, n := range by {
 		for _, c := range ev.d.principal(n).credentials {
-			out = append(out, c.String())
+			out = append(out, c.text())
 		}
 	}
 	slices.Sort(out)
@@ -208,8 +210,10 @@ func (ev *evaluator) rawRecords(d attest.Digest, predicateType string, by []stri
 		if e.PredicateType() != predicateType {
 			continue
 		}
-		if r := ev.known(d, e); r != nil && slices.Contains(by, r.principal.name) && ev.keyGone(r) == nil {
-			out = append(out, r)
+		for _, r := range ev.known(d, e) {
+			if !r.unclear() && slices.Contains(by, r.principal.name) && ev.keyGone(r) == nil {
+				out = append(out, r)
+			}
 		}
 	}
 	return out
@@ -224,7 +228,7 @@ func (t *telling) askStatus() {
 	if !t.ev.live {
 		r := Requirement{Step: StepStatus, Artifact: t.ev.chain.Root(), Status: c.answer, Threshold: 1, By: t.ev.d.status.by, Reasons: c.reasons}
 		if g := c.governing; g != nil {
-			r.Selected = []Counted{{Payload: g.id.Payload, Credential: g.id.Credential.String(), Principal: g.principal.name, Claimed: g.claimed().UTC(), Status: c.answer}}
+			r.Selected = []Counted{{Payload: g.id.Payload, Credential: g.id.Credential.String(), Principal: g.principal.name, Claims: g.shownClaims(), Claimed: g.claimed().UTC(), Status: c.answer}}
 		}
 		t.add(r)
 	}
@@ -278,7 +282,7 @@ func (ev *evaluator) anyUnproven(acknowledged bool) bool {
 // it has none, nobody authenticated it, it is in the future, or outside the time
 // in which its key counts.
 func (ev *evaluator) dated(r *record, at time.Time) []Reason {
-	claimed, seen := r.claimed(), r.e.Seen()
+	claimed, seen, lag := r.claimed(), r.seen, ev.d.maxLag
 	var out []Reason
 	if claimed.IsZero() {
 		if predicate.HasTime(r.e.PredicateType()) {
@@ -288,22 +292,33 @@ func (ev *evaluator) dated(r *record, at time.Time) []Reason {
 	}
 	switch {
 	case seen.IsZero() && !ev.d.unsafeTime:
-		out = append(out, Reason{Code: attest.CodeTimeMissing, Why: fmt.Sprintf("nobody authenticated when %s signed", r.principal.name), Next: "with plain keys the policy must accept the signer's word: unsafeTime: claimed"})
-	case !seen.IsZero() && (claimed.Before(seen.Add(-maxLag)) || claimed.After(seen.Add(skew))):
+		out = append(out, Reason{Code: attest.CodeTimeMissing, Why: fmt.Sprintf("nobody authenticated when %s signed", r.principal.name), Next: "sign with --timestamp URL, and verify with --trust FILE that lists the authority; or the policy accepts the signer's word: unsafeTime: claimed"})
+	case !seen.IsZero() && (claimed.Before(seen.Add(-lag)) || claimed.After(seen.Add(skew))):
 		out = append(out, Reason{Code: attest.CodeTimeWindow, Why: fmt.Sprintf("the one by %s claims %s, but was first seen %s", r.principal.name, stamp(claimed), stamp(seen))})
 	}
 	if claimed.After(at.Add(skew)) {
 		out = append(out, Reason{Code: attest.CodeTimeWindow, Why: fmt.Sprintf("the one by %s claims %s, which is after %s", r.principal.name, stamp(claimed), stamp(at))})
 	}
-	w := r.principal.windows[r.id.Credential]
+	w := r.window
 	switch {
 	case w.from.IsZero() && w.until.IsZero():
 	case claimed.IsZero():
-		out = append(out, Reason{Code: attest.CodeKeyWindow, Why: fmt.Sprintf("the key of %s counts for a time only, and nothing says when this was signed", r.principal.name)})
-	case claimed.Before(w.from) || !w.until.IsZero() && (claimed.After(w.until) || seen.After(w.until)):
-		out = append(out, Reason{Code: attest.CodeKeyWindow, Why: fmt.Sprintf("the key of %s counts from %s until %s, and signed %s", r.principal.name, bound(w.from), bound(w.until), stamp(claimed)), Next: "sign again with a key that is valid"})
+		out = append(out, Reason{Code: attest.CodeKeyWindow, Why: fmt.Sprintf("the %s of %s counts for a time only, and nothing says when this was signed", r.means(), r.principal.name)})
+	case !w.from.IsZero() && r.claimed().IsZero() && r.first.IsZero():
+		// That it was seen later does not say that it was not made before.
+		out = append(out, Reason{Code: attest.CodeKeyWindow, Why: fmt.Sprintf("the %s of %s counts from %s on, and nothing says that this was signed after it", r.means(), r.principal.name, stamp(w.from))})
+	case claimed.Before(w.from) || r.claimed().IsZero() && r.first.Before(w.from) || !w.until.IsZero() && (claimed.After(w.until) || seen.After(w.until)):
+		out = append(out, Reason{Code: attest.CodeKeyWindow, Why: fmt.Sprintf("the %s of %s counts from %s until %s, and signed %s", r.means(), r.principal.name, bound(w.from), bound(w.until), signedAt(claimed, seen)), Next: "sign again with a key or identity that counts"})
 	}
 	return out
+}
+
+// signedAt says when something was signed, by its own word and by others'.
+func signedAt(claimed, seen time.Time) string {
+	if seen.IsZero() || seen.Equal(claimed) {
+		return stamp(claimed)
+	}
+	return stamp(claimed) + ", as it says; it was first seen " + stamp(seen)
 }
 
 func bound(t time.Time) string {

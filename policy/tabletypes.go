@@ -1,17 +1,21 @@
 package policy
 
 import (
+	"strings"
+
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
-// The names of the types of the variables `predicate` and `other`.
+// The names of the types of the variables `predicate`, `other` and `signer`.
 const (
-	rootType  = "predicate.Root"
-	otherType = "other.Root"
+	rootType   = "predicate.Root"
+	otherType  = "other.Root"
+	signerType = "signer.Signer"
 )
 
 // tableTypes shows a predicate type's field table to CEL's type checker, so that
@@ -42,6 +46,38 @@ func (t *tableTypes) variable(name, predicateType string) *types.Type {
 	}
 	t.add(name, table)
 	return cel.ObjectType(name)
+}
+
+// signer returns the type of the variable that holds who signed.
+func (t *tableTypes) signer() *types.Type {
+	t.fields[signerType] = map[string]*types.Type{}
+	for _, name := range signerFields() {
+		t.fields[signerType][name] = cel.StringType
+	}
+	return cel.ObjectType(signerType)
+}
+
+// signerFields are what expressions may ask of a signer.
+func signerFields() []string {
+	return append([]string{"key", "issuer", "subject"}, trust.ClaimNames()...)
+}
+
+// signer is the record's signer as expressions see it: what a certificate does not say
+// is missing, and a rule that asks for it fails.
+func (r *record) signer() map[string]any {
+	m := map[string]any{}
+	i, ok := r.id.Credential.Identity()
+	if !ok {
+		m["key"] = strings.TrimPrefix(r.id.Credential.String(), "key:")
+		return m
+	}
+	m["issuer"], m["subject"] = i.Issuer, i.Subject
+	for _, name := range trust.ClaimNames() {
+		if v := r.claims.Get(name); v != "" {
+			m[name] = v
+		}
+	}
+	return m
 }
 
 func (t *tableTypes) add(name string, table []predicate.Field) {

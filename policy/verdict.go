@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // An Outcome is a policy's answer about one chain. The zero Outcome is Deny: an
@@ -63,12 +64,15 @@ func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // The JSON form is deterministic: same evidence, gaps, policy and times, same
 // bytes. It holds nothing that strangers said.
 type Verdict struct {
-	Outcome      Outcome          `json:"outcome"`
-	Artifact     attest.Digest    `json:"artifact"`
-	Policy       PolicyRef        `json:"policy"`
-	At           time.Time        `json:"at"`
-	Known        time.Time        `json:"known"`
-	Context      string           `json:"context,omitempty"`
+	Outcome  Outcome       `json:"outcome"`
+	Artifact attest.Digest `json:"artifact"`
+	Policy   PolicyRef     `json:"policy"`
+	At       time.Time     `json:"at"`
+	Known    time.Time     `json:"known"`
+	Context  string        `json:"context,omitempty"`
+	// Trust is what the evidence was verified under; nil if nothing was believed but
+	// the policy's keys.
+	Trust        *TrustRef        `json:"trust,omitempty"`
 	Status       *StatusRef       `json:"status,omitempty"`
 	Requirements []Requirement    `json:"requirements"`
 	Evidence     []Item           `json:"evidence"`
@@ -115,6 +119,7 @@ type PolicyRef struct {
 // The steps of requirements that are no step of the policy.
 const (
 	StepPolicy     = "policy"
+	StepTrust      = "trust"
 	StepStatus     = "status"
 	StepRevocation = "revocation"
 	StepDeny       = "deny"
@@ -149,8 +154,10 @@ type Counted struct {
 	Payload    attest.Digest `json:"payload"`
 	Credential string        `json:"credential"`
 	Principal  string        `json:"principal"`
-	Claimed    time.Time     `json:"claimed"`
-	Status     Status        `json:"status"` // whether it is eligible and meets rules and inputs
+	// Claims are what the certificate says of the build, for an identity's signature.
+	Claims  *trust.Claims `json:"claims,omitempty"`
+	Claimed time.Time     `json:"claimed"`
+	Status  Status        `json:"status"` // whether it is eligible and meets rules and inputs
 }
 
 // A RuleResult is the answer of one rule for one piece of selected evidence.
@@ -195,6 +202,7 @@ type Item struct {
 	Payload       attest.Digest `json:"payload"`
 	Credential    string        `json:"credential"`
 	Principal     string        `json:"principal"`
+	Claims        *trust.Claims `json:"claims,omitempty"`
 	Artifact      attest.Digest `json:"artifact"`
 	PredicateType string        `json:"predicateType"`
 	BuildType     string        `json:"buildType,omitempty"`

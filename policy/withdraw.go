@@ -62,27 +62,47 @@ func (ev *evaluator) spoken(node *verify.Artifact, kind string, owner *principal
 		if e.PredicateType() != predicate.TypeRevocation {
 			continue
 		}
-		r := ev.known(node.Digest, e)
-		if r == nil || kind != revokeKey && ev.keyGone(r) != nil {
-			continue
-		}
-		if r.err != nil {
-			unreadable = unreadable || r.principal == owner || ev.mayRevoke(r.principal, kind)
-			continue
-		}
-		f := r.facts.Revocation
-		if f == nil || targetKind(f.Target) != kind || r.claimed().After(ev.t.At.Add(skew)) || f.From.After(ev.t.At) {
-			continue
-		}
-		v := voice{record: r, action: f.Action, from: f.From}
-		v.firm = len(ev.dated(r, ev.t.At)) == 0 && ev.hidden(r.id.Credential.Standin()) == nil && (kind == revokeKey || ev.keyWithdrawals(r.id.Credential).open == nil)
-		if f.Action == predicate.ActionRestore {
-			lifting = append(lifting, v)
-		} else {
-			out = append(out, v)
+		for _, r := range ev.known(node.Digest, e) {
+			if kind != revokeKey && ev.keyGone(r) != nil {
+				continue
+			}
+			if r.err != nil {
+				unreadable = unreadable || slices.ContainsFunc(r.may(), func(p *principal) bool { return p == owner || ev.mayRevoke(p, kind) })
+				continue
+			}
+			f := r.facts.Revocation
+			if f == nil || targetKind(f.Target) != kind || r.claimed().After(ev.t.At.Add(skew)) || f.From.After(ev.t.At) {
+				continue
+			}
+			for _, v := range ev.speak(r, kind) {
+				if f.Action == predicate.ActionRestore {
+					lifting = append(lifting, v)
+				} else {
+					out = append(out, v)
+				}
+			}
 		}
 	}
 	return out, lifting, unreadable
+}
+
+// speak returns the voices that a revocation is: one, and of who may be several
+// principals one of each, none of them firm: what they withdraw is open.
+func (ev *evaluator) speak(r *record, kind string) []voice {
+	f := r.facts.Revocation
+	v := voice{record: r, action: f.Action, from: f.From}
+	if !r.unclear() {
+		v.firm = len(ev.dated(r, ev.t.At)) == 0 && ev.hidden(r.id.Credential.Standin()) == nil && (kind == revokeKey || ev.keyWithdrawals(r.id.Credential).open == nil)
+		return []voice{v}
+	}
+	var out []voice
+	for _, p := range r.may() {
+		alone := *r
+		alone.principal = p
+		v.record = &alone
+		out = append(out, v)
+	}
+	return out
 }
 
 // everGone reports whether a record's key was ever withdrawn, and nothing shows
@@ -198,26 +218,26 @@ func (w *withdrawal) text() string {
 // says that somebody else may hold it, or an authorised revocation does, and
 // nobody authenticated that the record was there before.
 func (ev *evaluator) keyGone(r *record) *Reason {
-	if since := r.principal.windows[r.id.Credential].compromised; ev.compromised(r) {
-		return &Reason{Code: attest.CodeRevoked, About: r.id.Payload.String(), Why: fmt.Sprintf("the key of %s is compromised since %s (policy), and nothing shows that this was signed before", r.principal.name, stamp(since)), Next: newKey(r.principal)}
+	if ev.compromised(r) {
+		return &Reason{Code: attest.CodeRevoked, About: r.id.Payload.String(), Why: fmt.Sprintf("the %s of %s is compromised since %s (policy), and nothing shows that this was signed before", r.means(), r.principal.name, stamp(r.window.compromised)), Next: newKey(r)}
 	}
 	for _, w := range ev.keyWithdrawals(r.id.Credential).found {
 		if ev.unseenBefore(r, w.from) {
-			return &Reason{Code: attest.CodeRevoked, About: r.id.Payload.String(), Why: fmt.Sprintf("the key of %s is %s; nothing shows that this was signed before", r.principal.name, w.text()), Next: newKey(r.principal)}
+			return &Reason{Code: attest.CodeRevoked, About: r.id.Payload.String(), Why: fmt.Sprintf("the %s of %s is %s; nothing shows that this was signed before", r.means(), r.principal.name, w.text()), Next: newKey(r)}
 		}
 	}
 	return nil
 }
 
-// newKey says what lets somebody whose key is gone go on.
-func newKey(p *principal) string {
-	return fmt.Sprintf("the policy's owners give %s a new key, and %s signs again with that", p.name, p.name)
+// newKey says what lets somebody whose key or identity is gone go on.
+func newKey(r *record) string {
+	return fmt.Sprintf("the policy's owners give %s a new %s, and %s signs again with that", r.principal.name, r.means(), r.principal.name)
 }
 
 // compromised reports whether the policy says that somebody else may hold the
 // record's key, and nothing shows that it was signed before.
 func (ev *evaluator) compromised(r *record) bool {
-	since := r.principal.windows[r.id.Credential].compromised
+	since := r.window.compromised
 	return !since.IsZero() && ev.unseenBefore(r, since)
 }
 
@@ -225,7 +245,7 @@ func (ev *evaluator) compromised(r *record) bool {
 // before a moment. A claimed time does not help: whoever holds the key can claim
 // any.
 func (ev *evaluator) unseenBefore(r *record, since time.Time) bool {
-	seen := r.e.Seen()
+	seen := r.seen
 	return seen.IsZero() || !seen.Before(since)
 }
 
@@ -293,10 +313,7 @@ func (ev *evaluator) withdrawn(r *record) (gone, doubt *Reason) {
 	for at := ev; at != nil; at = at.above {
 		owner := r
 		if at != ev {
-			owner = &record{e: r.e, id: r.id, artifact: r.artifact, principal: at.d.byCredential[r.id.Credential], facts: r.facts, err: r.err}
-			if owner.principal == nil {
-				owner.principal = &principal{name: r.principal.name}
-			}
+			owner = at.d.same(r)
 		}
 		if why := at.keyGone(owner); why != nil {
 			return why, nil
@@ -315,6 +332,19 @@ func (ev *evaluator) withdrawn(r *record) (gone, doubt *Reason) {
 		}
 	}
 	return nil, doubt
+}
+
+// same returns what another policy's record is to this one: by which of its own
+// principals, and by nobody if it does not know the signer.
+func (d *document) same(r *record) *record {
+	for _, own := range d.whose(r.artifact, r.e) {
+		if own.claims == r.claims {
+			return own
+		}
+	}
+	out := *r
+	out.principal, out.also, out.window = &principal{name: r.principal.name}, nil, window{}
+	return &out
 }
 
 // revocations asks that nothing in the ancestry was withdrawn: not the artifact,

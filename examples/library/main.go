@@ -260,7 +260,7 @@ func (p *project) publish(ctx context.Context, model attest.Digest) error {
 	if err != nil {
 		return err
 	}
-	artifacts, err := policy.Listing(chain)
+	artifacts, err := pol.Listing(chain)
 	if err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func (a *app) publishStatus(ctx context.Context, in *inquiry, ref attest.Referen
 
 // draftStatus writes what a chain has, as of the moment that looking began.
 func (a *app) draftStatus(in *inquiry, chain verify.Chain, f statusFlags) (predicate.Status, error) {
-	artifacts, err := policy.Listing(chain)
+	artifacts, err := in.policy.Listing(chain)
 	if err != nil {
 		return predicate.Status{}, &statusError{exitUndecided, err}
 	}

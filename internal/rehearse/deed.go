@@ -14,7 +14,7 @@ import (
 )
 
 // deedKeys are the keys of one piece of evidence, beside `like`.
-var deedKeys = []string{"step", "type", "of", "by", "key", "at", "validFor", "run", "outputs", "inputs", "started", "parameters",
+var deedKeys = []string{"step", "type", "of", "by", "key", "as", "at", "seen", "validFor", "run", "outputs", "inputs", "started", "parameters",
 	"basis", "discharges", "restores", "replacedBy", "denies", "predicate", "set", "malformed"}
 
 // A deed is one piece of evidence in one case: what somebody did and signed, one
@@ -29,8 +29,10 @@ type deed struct {
 	basisOf   []string // the policy's steps whose evidence an approval must name
 	of        []subject
 	by        string
-	key       int // the number of the credential, from 0
+	key       int    // the number of the credential, from 0
+	as        *guise // nil: as the credential has it
 	at        time.Time
+	seen      *time.Time // nil: as it is signed; the zero time: never
 	validFor  time.Duration
 	started   time.Time
 
@@ -85,8 +87,20 @@ func (r *reader) deed(f *File, s *source, names []string) *deed {
 		d.key = int(r.integer(m["key"], "key", 1)) - 1
 	}
 	for _, p := range f.parties {
-		if p.Name == d.by && d.key >= len(p.Credentials) {
-			r.problem(m["key"], "%s has %d credentials", d.by, len(p.Credentials))
+		if p.Name == d.by && d.key >= len(p.Means) {
+			r.problem(m["key"], "%s has %d credentials", d.by, len(p.Means))
+		}
+	}
+	if m["as"] != nil {
+		d.as = r.guise(m["as"])
+		if _, _, ok := f.identity(d.by, d.key, d.as); !ok {
+			r.problem(m["as"], "%s signs with a key: as needs an issuer and a subject, or spiffe", d.by)
+		}
+	}
+	if n := m["seen"]; n != nil {
+		d.seen = new(time.Time)
+		if n.Value != "never" {
+			*d.seen = r.moment(n, "seen", f.at)
 		}
 	}
 	if m["validFor"] != nil {

@@ -1,6 +1,7 @@
 package rehearse
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -34,6 +35,8 @@ type File struct {
 	members     []string // the names that sign: principals and strangers
 	others      []string // the policies that the policy names
 	authorities []string // who may publish a status
+	unsafeTime  bool     // whether the policy takes the signers' word for when
+	office      *office  // who certifies and times what is signed
 }
 
 // A source is one piece of evidence as it is written: its keys, not yet read.
@@ -76,10 +79,14 @@ func Load(name string, src []byte, p *policy.Policy) (*File, error) {
 	if root == nil {
 		return nil, r.err()
 	}
-	f := &File{name: name, artifacts: map[string]*artifact{}, parties: p.Parties(), shapes: p.Shapes(), others: p.Others(), authorities: p.Authorities()}
+	f := &File{name: name, artifacts: map[string]*artifact{}, parties: p.Parties(), shapes: p.Shapes(), others: p.Others(), authorities: p.Authorities(), unsafeTime: p.TrustsClaimedTimes()}
 	r.file(f, root)
 	if err := r.err(); err != nil {
 		return nil, err
+	}
+	var err error
+	if f.office, err = newOffice(f.parties, f.at); err != nil {
+		return nil, fmt.Errorf("the authorities of a rehearsal: %w", err)
 	}
 	return f, nil
 }

@@ -6,7 +6,8 @@
 // must answer. [Load] reads it, [Run] plays it.
 //
 // Nothing in a rehearsal is pretended but the world. Statements are really
-// signed, with keys that are made from the principals' names and thrown away;
+// signed, with keys that are made from the principals' names and thrown away, or
+// under certificates of authorities that exist for one test file;
 // [verify.Walk] really verifies them, out of a source in memory that can be told
 // to be incomplete; [policy.Policy.Evaluate] judges the chain, and what it
 // answers is compared with what was expected. So a policy in a rehearsal means
@@ -133,7 +134,9 @@ func (f *File) play(ctx context.Context, p *policy.Policy, c *testCase, cov *cov
 	if err != nil {
 		return Result{}, err
 	}
-	chain, err := verify.Walk(ctx, f.artifacts[c.judge].digest, []verify.Source{w}, p.Scope())
+	scope := p.Scope()
+	scope.Trust = f.office.trust
+	chain, err := verify.Walk(ctx, f.artifacts[c.judge].digest, []verify.Source{w}, scope)
 	if err != nil {
 		return Result{}, fmt.Errorf("case %q: %w", c.name, err)
 	}

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,7 +38,7 @@ type signed struct {
 	payload    attest.Digest
 	at         attest.Digest // where it is attached
 	bundle     []byte
-	credential string
+	credential verify.Credential
 }
 
 // wrong is a mistake in a test that shows only when it is played.
@@ -138,8 +136,7 @@ func (w *world) places(ctx context.Context, d *deed, s subject) ([]place, error)
 		}
 		return out, err
 	case s.holder != "":
-		spki, err := keyDigest(Key(s.holder, 0))
-		return one(spki), err
+		return one(w.f.credential(s.holder, 0, nil).Standin()), nil
 	case s.list != "":
 		return one(predicate.DenylistAnchor(s.list)), nil
 	}
@@ -151,18 +148,6 @@ func (w *world) places(ctx context.Context, d *deed, s subject) ([]place, error)
 		return []place{{a.root(), a.digest}}, nil
 	}
 	return one(a.digest), nil
-}
-
-// keyDigest names a key by the SHA-256 of its SubjectPublicKeyInfo.
-func keyDigest(k attest.PublicKey) (attest.Digest, error) {
-	block, _ := pem.Decode(k.PEM())
-	if block == nil {
-		return attest.Digest{}, attest.Refuse(attest.CodeKey, "a key without a form")
-	}
-	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
-		return attest.Digest{}, &attest.Refusal{Code: attest.CodeKey, Why: "a key without a form", Err: err}
-	}
-	return attest.SHA256(block.Bytes), nil
 }
 
 func (w *world) statement(ctx context.Context, d *deed, at place, body map[string]any) (signed, error) {
@@ -178,15 +163,19 @@ func (w *world) statement(ctx context.Context, d *deed, at place, body map[strin
 	if err != nil {
 		return signed{}, wrong(d.node, "evidence %s cannot be signed: %v", d.name, err)
 	}
-	return w.seal(ctx, payload, d.by, d.key, at.at)
+	h, err := w.f.hand(d.by, d.key, d.as, d.at, d.seen)
+	if err != nil {
+		return signed{}, wrong(d.node, "evidence %s cannot be signed: %v", d.name, err)
+	}
+	return seal(ctx, payload, h, at.at)
 }
 
-func (w *world) seal(ctx context.Context, payload []byte, by string, key int, at attest.Digest) (signed, error) {
-	bundle, err := attest.Sign(ctx, payload, signer(by, key))
+func seal(ctx context.Context, payload []byte, h hand, at attest.Digest) (signed, error) {
+	bundle, err := attest.Sign(ctx, payload, h.signer, h.seenBy...)
 	if err != nil {
 		return signed{}, err
 	}
-	return signed{payload: attest.SHA256(payload), at: at, bundle: bundle, credential: verify.KeyCredential(Key(by, key)).String()}, nil
+	return signed{payload: attest.SHA256(payload), at: at, bundle: bundle, credential: h.credential}, nil
 }
 
 // publish signs a status about the judged artifact. It lists every artifact of
@@ -204,12 +193,8 @@ func (w *world) publish(ctx context.Context, st *statusDeed) error {
 		}
 	}
 	for _, party := range w.f.parties {
-		for i := range party.Credentials {
-			spki, err := keyDigest(Key(party.Name, i))
-			if err != nil {
-				return err
-			}
-			list(spki)
+		for i := range party.Means {
+			list(w.f.credential(party.Name, i, nil).Standin())
 		}
 	}
 	for _, d := range w.c.deeds {
@@ -218,12 +203,13 @@ func (w *world) publish(ctx context.Context, st *statusDeed) error {
 		}
 		for _, s := range w.signed[d.name] {
 			list(s.payload)
+			list(s.credential.Standin())
 			if slices.ContainsFunc(st.unlisted, func(n string) bool { return w.f.artifacts[n].digest == s.at }) {
 				continue
 			}
 			list(s.at)
 			there, _ := artifacts[s.at.String()].([]any)
-			artifacts[s.at.String()] = append(there, map[string]any{"payload": set(s.payload), "credential": s.credential})
+			artifacts[s.at.String()] = append(there, map[string]any{"payload": set(s.payload), "credential": s.credential.String()})
 		}
 	}
 	body := map[string]any{"sequence": st.sequence, "issuedAt": stamp(st.at), "validUntil": stamp(st.at.Add(st.validFor)), "artifacts": artifacts}
@@ -236,7 +222,11 @@ func (w *world) publish(ctx context.Context, st *statusDeed) error {
 	if err != nil {
 		return wrong(st.node, "the status cannot be signed: %v", err)
 	}
-	s, err := w.seal(ctx, payload, st.by, 0, root)
+	h, err := w.f.hand(st.by, 0, nil, st.at, nil)
+	if err != nil {
+		return wrong(st.node, "the status cannot be signed: %v", err)
+	}
+	s, err := seal(ctx, payload, h, root)
 	if err == nil {
 		w.attach(s)
 	}

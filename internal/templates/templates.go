@@ -31,6 +31,7 @@ type Template struct {
 func All() []Template {
 	return []Template{
 		{"minimal", "one trainer, one approver: the least that is worth checking"},
+		{"keyless", "no key files: a workflow trains, a service measures, people approve, each signing as who they are"},
 		{"credit", "a regulated decision model: two approvers by role, bias and quality gates, contexts, status, revocation"},
 		{"llm", "a fine-tuned language model: somebody else's base model, adapter, merge, two quantisations, staging before production"},
 	}
@@ -40,6 +41,13 @@ func All() []Template {
 type File struct {
 	Name    string
 	Content []byte
+}
+
+// Keys reports whether a template's policy names files of keys, which lie in the folder
+// keys.
+func Keys(name string) bool {
+	src, err := files.ReadFile(path.Join(name, "policy.yaml"))
+	return err == nil && bytes.Contains(src, []byte("{key: keys/"))
 }
 
 // written is when the policies end as they lie here. Nobody gets them like that:

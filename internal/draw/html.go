@@ -12,6 +12,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/verify/lineage"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 var (
@@ -73,7 +74,9 @@ type pageRecord struct {
 	Seen       string     `json:"seen"`
 	Counts     []string   `json:"counts"` // null without a policy
 	Facts      []pageFact `json:"facts"`
-	Problem    string     `json:"problem"`
+	// Certificates are what the certificates claim, one name and value a fact.
+	Certificates []pageFact `json:"certificates"`
+	Problem      string     `json:"problem"`
 }
 
 type pageFact struct {
@@ -154,9 +157,16 @@ func (s *scene) pageRecord(r *lineage.Record) pageRecord {
 		return moment(*t)
 	}
 	out := pageRecord{
-		Payload: r.Payload.String(), Credential: paragraph(r.Credential), Signer: paragraph(r.Signer), About: r.About.String(),
+		Payload: r.Payload.String(), Credential: wholeWho(r.Credential), Signer: wholeWho(r.Signer), About: r.About.String(),
 		Type: paragraph(r.Type), Step: s.step(r.Step), Claimed: optional(r.Claimed), Seen: optional(r.Seen),
-		Facts: []pageFact{}, Problem: paragraph(r.Problem),
+		Facts: []pageFact{}, Certificates: []pageFact{}, Problem: paragraph(r.Problem),
+	}
+	for _, c := range r.Certificates[:min(len(r.Certificates), maxFacts)] {
+		for _, name := range trust.ClaimNames() {
+			if v := c.Get(name); v != "" {
+				out.Certificates = append(out.Certificates, pageFact{name, wholeWho(v)})
+			}
+		}
 	}
 	if r.Counts != nil {
 		out.Counts = paragraphs(r.Counts)

@@ -210,7 +210,7 @@ func readable(r *lineage.Record) int {
 
 // recordRow is what a piece of evidence says in one line: what, by whom, when.
 func (s *scene) recordRow(r *lineage.Record) row {
-	out := row{class: "record", left: line(r.Step), mid: line(r.Signer), step: s.step(r.Step)}
+	out := row{class: "record", left: line(r.Step), mid: who(r.Signer), step: s.step(r.Step)}
 	if r.Claimed != nil {
 		out.right = r.Claimed.UTC().Format(time.DateOnly)
 	}
@@ -364,9 +364,12 @@ func (s *scene) arrowTooltip(a *arrow) []string {
 }
 
 func recordLine(r *lineage.Record) string {
-	text := line(r.Step) + " by " + line(r.Signer)
+	text := line(r.Step) + " by " + wholeWho(r.Signer)
 	if r.Claimed != nil {
 		text += ", claimed " + moment(*r.Claimed)
+	}
+	if r.Seen != nil {
+		text += ", seen " + moment(*r.Seen)
 	}
 	if r.Problem != "" {
 		text += ", unreadable: " + line(r.Problem)

@@ -64,6 +64,25 @@ func runesEnd(s string, n int) int {
 
 func line(s string) string { return clean(s, lineRunes) }
 
+// whoRunes is how long a signer's name may be in a row; tooltips, and the page, have
+// all of it.
+const whoRunes = 24
+
+// who makes a row's text of a signer: letters that could pass for others are written
+// out, and what is too long is cut where identities are alike, at their beginning, and
+// told apart by the beginning of its SHA-256.
+func who(s string) string {
+	text := attest.ASCII(s)
+	if len(text) <= whoRunes {
+		return text
+	}
+	mark := attest.SHA256([]byte(s)).Hex()[:6]
+	return mark + "…" + text[len(text)-(whoRunes-len(mark)-1):]
+}
+
+// wholeWho is all of a signer's name.
+func wholeWho(s string) string { return paragraph(attest.ASCII(s)) }
+
 // widths are those of Arial's printable ASCII, in thousandths of the font's size.
 // Nobody knows which font a reader has; most sans-serif ones are within a tenth.
 const widths = "" +

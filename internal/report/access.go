@@ -92,22 +92,22 @@ func (p *printer) grants(a *lineage.AccessAnswer) {
 	}
 	for i, g := range a.Grants {
 		number := fmt.Sprintf("  %3d ", i+1)
-		p.wrap(number+p.stateMark(g.State)+" ", 8, plain, fmt.Sprintf("%s, for %s, by %s", g.State, person(g.Principal), clean(g.Signer)))
+		p.wrap(number+p.stateMark(g.State)+" ", 8, plain, fmt.Sprintf("%s, for %s, by %s", g.State, person(g.Principal), Who(g.Signer)))
 		if !g.NotAfter.IsZero() {
-			p.wrap("        ", 8, plain, fmt.Sprintf("granted %s, from %s until %s", when(g.GrantedAt), when(g.From), when(g.NotAfter)))
+			p.wrap("        ", 8, plain, fmt.Sprintf("granted %s%s, from %s until %s", when(g.GrantedAt), seenText(g.Seen), when(g.From), when(g.NotAfter)))
 		}
 		if g.Why != "" {
 			p.wrap("        ", 8, red, fmt.Sprintf("%s %s", g.Code, clean(g.Why)))
 		}
 		for _, l := range g.Chain {
-			p.wrap("        ", 8, dim, fmt.Sprintf("given on from %s about %s, for %s, by %s", l.Payload.Short(), l.Artifact.Short(), person(l.Principal), clean(l.Signer)))
+			p.wrap("        ", 8, dim, fmt.Sprintf("given on from %s about %s, for %s, by %s", l.Payload.Short(), l.Artifact.Short(), person(l.Principal), Who(l.Signer)))
 		}
 		for _, t := range g.Taken {
 			until := ""
 			if !t.To.IsZero() {
 				until = " until " + when(t.To)
 			}
-			p.wrap("        ", 8, dim, fmt.Sprintf("%s of the %s by %s from %s%s: %s (statement %s)", t.Action, t.Target, clean(strings.Join(t.By, ", ")), when(t.From), until, clean(t.Reason), t.Payload.Short()))
+			p.wrap("        ", 8, dim, fmt.Sprintf("%s of the %s by %s from %s%s: %s (statement %s)", t.Action, t.Target, Who(strings.Join(t.By, ", ")), when(t.From), until, clean(t.Reason), t.Payload.Short()))
 		}
 		if g.Reason != "" {
 			p.wrap("        ", 8, dim, "reason: "+clean(g.Reason))
@@ -124,7 +124,7 @@ func person(id string) string {
 	if digest, ok := strings.CutPrefix(id, "key:"); ok {
 		return "key:" + shorten(clean(digest))
 	}
-	return clean(id)
+	return Who(id)
 }
 
 // missing says where the evidence ends.

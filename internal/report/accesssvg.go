@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/verify/lineage"
 )
 
@@ -40,7 +41,7 @@ func AccessSVG(w io.Writer, a *lineage.AccessAnswer) error {
 	for i, g := range rows {
 		y := 56 + svgRow*i
 		fmt.Fprintf(&b, "<g><title>%s</title>\n", escapeXML(grantTitle(g)))
-		fmt.Fprintf(&b, `<text x="12" y="%d">%d  %s</text>`+"\n", y+15, i+1, escapeXML(shortName(person(g.Principal), 28)+" by "+shortName(g.Signer, 14)))
+		fmt.Fprintf(&b, `<text x="12" y="%d">%d  %s</text>`+"\n", y+15, i+1, escapeXML(shortName(person(g.Principal), 28)+" by "+shortName(Who(g.Signer), 14)))
 		box := func(from, to float64, fill string) {
 			width := strconv.FormatFloat(max(1, (to-from)*wide), 'f', 1, 64) // what lasts a moment is seen
 			fmt.Fprintf(&b, `<rect x="%s" y="%d" width="%s" height="16" fill="%s"/>`+"\n", x(from), y+3, width, fill)
@@ -68,16 +69,19 @@ func AccessSVG(w io.Writer, a *lineage.AccessAnswer) error {
 
 // grantTitle is what is shown when somebody points at a grant.
 func grantTitle(g lineage.Grant) string {
-	text := fmt.Sprintf("%s: for %s, by %s, from %s until %s, statement %s", g.State, g.Principal, g.Signer, when(g.From), when(g.NotAfter), g.Payload)
+	text := fmt.Sprintf("%s: for %s, by %s, from %s until %s, statement %s", g.State, Who(g.Principal), Who(g.Signer), when(g.From), when(g.NotAfter), g.Payload)
 	if g.Why != "" {
 		text += fmt.Sprintf("; %s %s", g.Code, g.Why)
 	}
 	return text
 }
 
+// shortName cuts a name to what there is room for, and keeps apart what would look
+// alike then: by the beginning of its SHA-256. The whole of it is in the tooltip.
 func shortName(s string, most int) string {
 	if r := []rune(s); len(r) > most {
-		return string(r[:most-1]) + "…"
+		mark := "…" + attest.SHA256([]byte(s)).Hex()[:6]
+		return string(r[:most-len([]rune(mark))]) + mark
 	}
 	return s
 }

@@ -45,7 +45,7 @@ func Deployed(w io.Writer, d *lineage.DeployedState, o Options) error {
 	p.deployedFiles(d)
 	p.section("Who decided about the artifact")
 	for _, a := range d.Decisions {
-		who := clean(a.Signer)
+		who := Who(a.Signer)
 		if a.Role != "" {
 			who += " as " + clean(a.Role)
 		}

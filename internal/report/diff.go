@@ -78,7 +78,7 @@ func (r *diffReport) side(letter string, s lineage.DiffSide) {
 // judged says what a policy says of an artifact, or that none was asked.
 func (p *printer) judged(t lineage.Trust, why []string, indent string) {
 	if t.Policy == "" {
-		p.wrap(indent, len(indent), plain, "no policy judged it; by keys alone: what "+clean(strings.Join(t.Signers, ", "))+" signed")
+		p.wrap(indent, len(indent), plain, "no policy judged it; "+strings.Replace(TrustLine(t, ""), ", under no policy", "", 1))
 		return
 	}
 	o := policy.Deny
@@ -217,7 +217,7 @@ func (r *diffReport) records() {
 			return
 		}
 		head := pad(fmt.Sprintf("  [%d]", i+1), 7)
-		text := record.Payload.String() + "  " + clean(record.Step+" by "+record.Signer)
+		text := record.Payload.String() + "  " + clean(record.Step) + " by " + Who(record.Signer)
 		if record.Claimed != nil {
 			text += ", " + when(*record.Claimed)
 		}

@@ -183,7 +183,7 @@ func (r *diffReport) approved() {
 			if n == 0 {
 				r.p.line("  %s", r.p.paint(bold, r.title(i)))
 			}
-			who := clean(a.Signer)
+			who := Who(a.Signer)
 			if a.Role != "" {
 				who += " as " + clean(a.Role)
 			}
@@ -280,7 +280,7 @@ func (r *diffReport) brief(list []int) string {
 			break
 		}
 		record := r.d.Records[n]
-		text := "by " + clean(record.Signer)
+		text := "by " + Who(record.Signer)
 		if d := recordDetail(record); d != "" {
 			text = clean(d) + " " + text
 		}

@@ -35,7 +35,7 @@ func HistoryText(w io.Writer, h History, o Options) error {
 	p.line("%s  %s, %s", p.paint(bold, clean(h.Environment)), count(h.Records(), "deployment", "deployments"), count(len(h.Places), "place", "places"))
 	p.b.WriteByte('\n')
 	p.line("  asked     at %s", when(h.At))
-	p.wrap("  signers   ", 12, plain, clean(strings.Join(h.Signers, ", ")+": "+h.Counts))
+	p.wrap("  signers   ", 12, plain, Who(strings.Join(h.Signers, ", "))+": "+clean(h.Counts))
 	if h.Policy != nil {
 		p.line("  policy    %s version %d, %s", clean(h.Policy.Name), h.Policy.Version, h.Policy.Digest)
 	}
@@ -114,7 +114,7 @@ func artifactName(r *lineage.Deployed) string {
 func signers(list []lineage.Signer) string {
 	names := make([]string, len(list))
 	for i, s := range list {
-		names[i] = s.Name
+		names[i] = Who(s.Name)
 	}
 	return strings.Join(names, ", ")
 }
@@ -200,8 +200,11 @@ func withdrawnText(begin string, w *lineage.Withdrawn) string {
 		return ""
 	}
 	what := "statement"
-	if w.Target == predicate.TargetKey {
+	switch w.Target {
+	case predicate.TargetKey:
 		what = "key that signed it"
+	case predicate.TargetIdentity:
+		what = "identity that signed it"
 	}
 	return fmt.Sprintf("%s %s was taken back by %s from %s on: %s", begin, what, strings.Join(w.By, ", "), w.Since.UTC().Format(time.RFC3339), w.Reason)
 }

@@ -72,8 +72,11 @@ func (i *impactReport) start(reference string) string {
 		out = "what the builder " + s.Builder + " made"
 	case s.Kind == "credential":
 		out = "what the key " + s.Name + " signed (" + s.Credential + ")"
-		if s.Name == s.Credential {
-			out = "what " + s.Credential + " signed"
+		switch {
+		case s.Name == s.Credential:
+			out = "what " + Who(s.Credential) + " signed"
+		case !strings.HasPrefix(s.Credential, "key:"):
+			out = "what " + s.Name + " signed (" + Who(s.Credential) + ")"
 		}
 	case reference != "":
 		out = reference
@@ -306,7 +309,7 @@ func (i *impactReport) runs(e lineage.Affected) string {
 // revoked says what was taken back already.
 func (i *impactReport) revoked(list []lineage.ImpactRevocation, prefix string) {
 	for _, r := range list {
-		text := r.Action + " by " + r.Record.Signer + " since " + clock(r.From) + ": " + r.Reason
+		text := r.Action + " by " + Who(r.Record.Signer) + " since " + clock(r.From) + ": " + r.Reason
 		if r.Lifted {
 			text += " (taken back)"
 		}

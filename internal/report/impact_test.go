@@ -48,11 +48,11 @@ func (w incident) ask(start lineage.Start) *lineage.ImpactAnswer {
 		called[verify.KeyCredential(w.Key(n))] = n
 	}
 	holding, survey := w.Holding("ghcr.io/acme/models", true), lineage.NewSurvey()
-	_, err := lineage.Crawl(w.t.Context(), survey, []lineage.Holding{holding}, lineage.CrawlOptions{Keys: keys, At: at(20)})
+	_, err := lineage.Crawl(w.t.Context(), survey, []lineage.Holding{holding}, lineage.CrawlOptions{Signers: verify.Signers{Keys: keys}, At: at(20)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	a, err := lineage.Impact(w.t.Context(), survey, []verify.Source{survey.Source(holding.Repository())}, verify.Scope{Keys: keys}, start, lineage.ImpactOptions{
+	a, err := lineage.Impact(w.t.Context(), survey, []verify.Source{survey.Source(holding.Repository())}, verify.Scope{Signers: verify.Signers{Keys: keys}}, start, lineage.ImpactOptions{
 		Reading: lineage.Reading{Name: func(c verify.Credential) string { return called[c] }}, Trust: lineage.Trust{Signers: names},
 		At: at(20), Repositories: []attest.Repository{holding.Repository()},
 	})

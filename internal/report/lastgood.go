@@ -108,7 +108,7 @@ func recordText(r lineage.Record) string {
 	if r.Claimed != nil {
 		at = when(*r.Claimed)
 	}
-	return fmt.Sprintf("%s by %s (%s, statement %s)", at, r.Signer, r.Step, r.Payload.Short())
+	return fmt.Sprintf("%s by %s (%s, statement %s)", at, Who(r.Signer), r.Step, r.Payload.Short())
 }
 
 // versionName names a version in a list: its tags first, which are what people

@@ -40,9 +40,10 @@ type Options struct {
 	// Reference is how the caller named the artifact; a label, shown as such.
 	Reference string
 	// Repository and Policy are what remedies name in the place of REPO and POLICY;
-	// empty leaves the words.
+	// empty leaves the words. Trust is the trust file, which goes where the policy goes.
 	Repository string
 	Policy     string
+	Trust      string
 	// Notes are the caller's remarks on how the question was asked.
 	Notes []string
 	// Unseen says, for people, why things could not be looked at.
@@ -56,6 +57,7 @@ func Text(w io.Writer, v *policy.Verdict, o Options) error {
 	p.head(v, o)
 	p.reasons(v)
 	p.steps(v)
+	p.identities(v)
 	p.lineage(v)
 	p.taken(v, o)
 	p.notProven(v)
@@ -78,8 +80,8 @@ type printer struct {
 	color bool
 	width int
 
-	repository, policy string // what remedies name
-	statements         map[string]bool
+	repository, policy, trustFile string // what remedies name
+	statements                    map[string]bool
 }
 
 // know notes which digests are those of statements, to tell them from artifacts'.
@@ -106,6 +108,9 @@ func (p *printer) remedy(next string) string {
 		switch {
 		case w == policy.RemedyPolicy && p.policy != "":
 			words[i] = p.policy
+			if p.trustFile != "" {
+				words[i] += " --trust " + p.trustFile
+			}
 		case p.repository == "":
 		case w == policy.RemedyRepository:
 			words[i] = p.repository
@@ -122,7 +127,7 @@ func (p *printer) remedy(next string) string {
 }
 
 func newPrinter(o Options) *printer {
-	p := &printer{color: o.Color, width: o.Width, repository: o.Repository, policy: o.Policy}
+	p := &printer{color: o.Color, width: o.Width, repository: o.Repository, policy: o.Policy, trustFile: o.Trust}
 	if p.width == 0 {
 		p.width = defaultWidth
 	}
@@ -355,7 +360,7 @@ func (p *printer) requirement(r policy.Requirement) {
 	for _, reason := range r.Reasons {
 		text := reason.Why
 		if reason.About != "" && reason.About != r.Artifact.String() {
-			text = p.named(reason.About) + ": " + text
+			text = About(p.named(reason.About)) + ": " + text
 		}
 		if once(string(reason.Code) + " " + text) {
 			p.wrap("      "+p.paint(yellow, string(reason.Code))+" ", 6, plain, clean(text))

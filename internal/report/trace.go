@@ -48,15 +48,23 @@ func Trace(w io.Writer, g *lineage.Graph, o Options) error {
 
 // trust says whose word an answer is.
 func (p *printer) trust(t lineage.Trust) {
-	if t.Policy == "" {
-		p.wrap("  ", 2, plain, "by keys alone, under no policy: what "+clean(strings.Join(t.Signers, ", "))+" signed")
-		return
+	p.wrap("  ", 2, plain, TrustLine(t, t.Digest.Short()))
+}
+
+// TrustLine says in one line under what was asked; digest is how the policy's is shown.
+func TrustLine(t lineage.Trust, digest string) string {
+	who := Who(strings.Join(t.Signers, ", "))
+	switch {
+	case t.Policy != "" && t.Outcome != "":
+		return "under the policy " + clean(t.Policy) + "  " + digest + ", which says " + t.Outcome
+	case t.Policy != "":
+		return "under the policy " + clean(t.Policy) + "  " + digest
+	case t.Vouching == nil:
+		return "by keys alone, under no policy: what " + who + " signed"
+	case who == "":
+		return "under no policy: what anybody signed whom the trust vouches for"
 	}
-	text := "under the policy " + clean(t.Policy) + "  " + t.Digest.Short()
-	if t.Outcome != "" {
-		text += ", which says " + t.Outcome
-	}
-	p.wrap("  ", 2, plain, text)
+	return "under no policy: what " + who + " signed, and anybody whom the trust vouches for"
 }
 
 type traceTree struct {
@@ -207,10 +215,11 @@ func (t *traceTree) line(prefix string, st style, text string) {
 
 // recordLine says in one line who did or said what, and when.
 func recordLine(r lineage.Record) string {
-	s := r.Step + " by " + r.Signer
+	s := r.Step + " by " + Who(r.Signer)
 	if r.Claimed != nil {
 		s += " " + clock(*r.Claimed)
 	}
+	s += seenText(r.Seen)
 	if d := recordDetail(r); d != "" {
 		s += ": " + d
 	}

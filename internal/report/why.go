@@ -294,7 +294,15 @@ func (p *printer) about(x *Place) {
 		if i.Claimed != nil {
 			times = when(*i.Claimed)
 		}
-		p.wrap("  - ", 4, plain, clean(fmt.Sprintf("%s by %s, %s, %s: %s", i.Payload.Short(), i.Principal, times, used, kind)))
+		p.wrap("  - ", 4, plain, clean(fmt.Sprintf("%s by %s, %s%s, %s: %s", i.Payload.Short(), i.Principal, times, seenText(i.Seen), used, kind)))
+		if isIdentity(i.Credential) {
+			p.wrap("    ", 6, dim, "signed as "+Who(i.Credential))
+		}
+		if i.Claims != nil {
+			for _, c := range ClaimsOf(*i.Claims) {
+				p.wrap("    ", 6, dim, "the certificate claims "+c.Name+" "+Who(c.Value))
+			}
+		}
 	}
 }
 

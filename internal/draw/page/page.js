@@ -150,6 +150,7 @@
 		pair(list, "type", r.type);
 		pair(list, "claimed", r.claimed || "no time");
 		pair(list, "seen", r.seen || "nobody authenticated when");
+		r.certificates.forEach((f) => pair(list, "certificate: " + f.name, f.value));
 		if (r.counts !== null) {
 			pair(list, "counts for", r.counts.join(", ") || "no step of the policy");
 		}

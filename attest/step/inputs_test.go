@@ -97,7 +97,7 @@ func TestAPlaceForEvidenceIsNoInput(t *testing.T) {
 	s.must(err)
 	payload, err := attest.NewStatement(attest.Subject{Digest: commit}, "https://types.example/t/v1", map[string]any{})
 	s.must(err)
-	b, err := attest.Sign(t.Context(), payload, s.deps.Signer)
+	b, err := s.deps.Sign(t.Context(), payload)
 	s.must(err)
 	_, err = s.store().Attach(t.Context(), commit, b)
 	s.must(err)

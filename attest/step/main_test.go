@@ -74,7 +74,7 @@ func newShop(t *testing.T) *shop {
 			o, err := oci.Open(r, oci.Options{})
 			return layoutStore{o, s}, err
 		},
-		Signer: signer,
+		Sign: func(ctx context.Context, payload []byte) ([]byte, error) { return attest.Sign(ctx, payload, signer) },
 		Now: func() time.Time {
 			s.started++
 			return time.Date(2026, 3, 1, 12, 0, s.started, 0, time.UTC)

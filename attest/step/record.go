@@ -86,7 +86,7 @@ func (r *run) attach(ctx context.Context, a *Attested, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	bundle, err := attest.Sign(ctx, payload, r.deps.Signer)
+	bundle, err := r.deps.Sign(ctx, payload)
 	if err != nil {
 		return err
 	}

@@ -132,13 +132,16 @@ type Store interface {
 	Attach(ctx context.Context, to attest.Digest, bundle []byte) (attest.Digest, error)
 }
 
-// Deps is everything outside that a step touches. Store, Signer, Now and Rand
+// Deps is everything outside that a step touches. Store, Sign, Now and Rand
 // are required.
 type Deps struct {
-	Store  func(attest.Repository) (Store, error)
-	Signer attest.Signer
-	Now    func() time.Time
-	Rand   io.Reader // 16 bytes of it name the run
+	Store func(attest.Repository) (Store, error)
+	// Sign signs a statement and returns the bundle, as attest.Sign does. It is called
+	// once for each statement, after the command ended: whoever signs with something
+	// short-lived gets it then.
+	Sign func(ctx context.Context, payload []byte) (bundle []byte, err error)
+	Now  func() time.Time
+	Rand io.Reader // 16 bytes of it name the run
 
 	Stdin          io.Reader // the command's; nil is empty
 	Stdout, Stderr io.Writer // where the command's output goes besides its digest; nil drops it
@@ -321,8 +324,8 @@ func (r *run) store(repo attest.Repository) (Store, error) {
 }
 
 func (d *Deps) check() error {
-	if d.Store == nil || d.Signer == nil || d.Now == nil || d.Rand == nil {
-		return attest.Refuse(attest.CodeInternal, "a step needs a store, a signer, a clock and a source of randomness")
+	if d.Store == nil || d.Sign == nil || d.Now == nil || d.Rand == nil {
+		return attest.Refuse(attest.CodeInternal, "a step needs a store, somebody who signs, a clock and a source of randomness")
 	}
 	if d.Progress == nil {
 		d.Progress = func(int64) {}

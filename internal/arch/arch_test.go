@@ -100,10 +100,10 @@ func within(path, pkg string) bool { return path == pkg || strings.HasPrefix(pat
 // layers are the module's packages from the lowest up. A package may import its
 // own layer and those below.
 var layers = [...][]string{
-	{"internal/strictjson", "internal/filelock", "internal/filehash", "internal/modelpack", "internal/modelformat", "internal/rows", "attest"},
-	{"verify", "verify/lineage", "attest/oci", "attest/step"},
+	{"internal/strictjson", "internal/filelock", "internal/filehash", "internal/modelpack", "internal/modelformat", "internal/rows", "internal/strictyaml", "attest"},
+	{"verify", "verify/trust", "verify/lineage", "attest/oci", "attest/step", "internal/pkcs11"},
 	{"policy"},
-	{"internal/report", "internal/gate", "internal/state", "internal/rehearse", "internal/templates", "internal/index", "internal/draw", "internal/fleet", "internal/storetest"},
+	{"internal/report", "internal/gate", "internal/state", "internal/authority", "internal/spiffeagent", "internal/rehearse", "internal/templates", "internal/index", "internal/draw", "internal/fleet", "internal/storetest", "internal/tufsource", "internal/play"},
 	{"internal/cli"},
 	{"cmd"},
 }
@@ -167,6 +167,30 @@ func TestOnlyTheLayoutProgramLinksGraphviz(t *testing.T) {
 				continue
 			}
 			if links++; s.path != "cmd/pedigree-layout/main.go" {
+				t.Errorf("%s imports %s", s.path, path)
+			}
+		}
+	}
+	if links == 0 {
+		t.Error("nothing imports it: the rule looked at nothing")
+	}
+}
+
+// Calling C is what a static program does not do: only what is built with the tag pkcs11
+// may, so the library for it stays behind that tag.
+func TestHardwareModulesAreBehindTheirTag(t *testing.T) {
+	links := 0
+	for _, s := range sources(t) {
+		for _, path := range s.imports() {
+			if path != "github.com/miekg/pkcs11" && path != "C" {
+				continue
+			}
+			links++
+			tagged := false
+			for _, c := range s.file.Comments {
+				tagged = tagged || c.Pos() < s.file.Package && strings.HasPrefix(c.List[0].Text, "//go:build pkcs11")
+			}
+			if s.folder != "internal/pkcs11" || !tagged {
 				t.Errorf("%s imports %s", s.path, path)
 			}
 		}

@@ -16,17 +16,17 @@ import (
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 	"github.com/pedigree-ml/pedigree/internal/report"
 	"github.com/pedigree-ml/pedigree/policy"
-	"github.com/pedigree-ml/pedigree/verify"
 )
 
 // approveFlags are what the approver says.
 type approveFlags struct {
 	question
-	step, role, key, comment string
-	environments             []string
-	conditions, discharges   []string
-	validFor                 time.Duration
-	reject, yes              bool
+	signing
+	step, role, comment    string
+	environments           []string
+	conditions, discharges []string
+	validFor               time.Duration
+	reject, yes            bool
 }
 
 func (a *app) approveCommand() *cobra.Command {
@@ -44,12 +44,12 @@ pass without the approval is not approved; rejecting always works.`,
 			return a.approve(ctx, f)
 		}),
 	}
-	f.flags(c)
+	f.question.flags(c)
 	f.askedFlags(c)
 	fl := c.Flags()
 	fl.StringVar(&f.step, "step", "", "the policy's approval step (default: its only one)")
 	fl.StringVar(&f.role, "role", "", "the role in which you decide, where the policy asks for several")
-	fl.StringVar(&f.key, "key", "", "the private key to sign with")
+	f.signing.flags(c)
 	fl.StringArrayVar(&f.conditions, "condition", nil, "approve on a condition: `ID=TEXT[@DUE]`, due as 2026-12-01T00:00:00Z (repeatable)")
 	fl.StringArrayVar(&f.discharges, "discharge", nil, "a condition of another approval is met: `PAYLOAD=ID`, the approval's payload and the condition (repeatable)")
 	fl.StringArrayVar(&f.environments, "scope-environment", []string{"prod"}, "an environment that the approval is for (repeatable)")
@@ -57,7 +57,6 @@ pass without the approval is not approved; rejecting always works.`,
 	fl.StringVar(&f.comment, "comment", "", "a remark, published with the approval")
 	fl.BoolVar(&f.reject, "reject", false, "sign a rejection")
 	fl.BoolVar(&f.yes, "yes", false, "do not ask")
-	required(c, "key")
 	return c
 }
 
@@ -72,7 +71,8 @@ func (a *app) approve(ctx context.Context, f approveFlags) error {
 	if err != nil {
 		return err
 	}
-	key, err := a.loadKey(f.key)
+	f.signing.trusted = f.question.trustSource
+	by, err := a.signer(ctx, f.signing)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (a *app) approve(ctx context.Context, f approveFlags) error {
 		return err
 	}
 	// The key may have signed nothing yet, and have been revoked all the same.
-	in.also = []attest.Digest{verify.KeyCredential(key.Public()).Standin()}
+	in.also = []attest.Digest{by.credential().Standin()}
 	found, err := in.look(ctx, in.targets[0])
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (a *app) approve(ctx context.Context, f approveFlags) error {
 	}
 	now := a.Now().UTC().Truncate(time.Second)
 	if !f.reject {
-		if err := a.mayApprove(found, prospect, key, approval(f, terms, found.policy, prospect, now)); err != nil {
+		if err := a.mayApprove(found, prospect, by, approval(f, terms, found.policy, prospect, now)); err != nil {
 			return err
 		}
 	}
@@ -120,7 +120,7 @@ func (a *app) approve(ctx context.Context, f approveFlags) error {
 	}
 	// The time of the decision is when it was made, not when looking began.
 	pred := approval(f, terms, found.policy, prospect, a.Now().UTC().Truncate(time.Second))
-	payload, err := a.signAndAttach(ctx, found.repo, found.ref, predicate.TypeApproval, pred, key)
+	payload, err := a.signAndAttach(ctx, found.repo, found.ref, predicate.TypeApproval, pred, by)
 	if err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func isTerminal(stream any) bool {
 
 // mayApprove refuses to approve what would not pass, and approvals that the
 // policy would not count: signed, they would only look like something.
-func (a *app) mayApprove(f *found, q *policy.Prospect, key *attest.KeySigner, pred predicate.Approval) error {
+func (a *app) mayApprove(f *found, q *policy.Prospect, by *signature, pred predicate.Approval) error {
 	if q.Verdict.Outcome != policy.Allow {
 		a.note("\nnot approved: without the approval the policy says %s; --reject would still work", q.Verdict.Outcome)
 		return answer(q.Verdict.Outcome)
@@ -239,8 +239,11 @@ func (a *app) mayApprove(f *found, q *policy.Prospect, key *attest.KeySigner, pr
 	if err != nil {
 		return err
 	}
-	if err := q.Admits(verify.KeyCredential(key.Public()), facts); err != nil {
+	if err := q.Admits(by.credential(), facts, by.claims); err != nil {
 		return err
+	}
+	if _, certified := by.credential().Identity(); !certified && !by.dated && !f.policy.TrustsClaimedTimes() {
+		return &attest.Refusal{Code: attest.CodeTimeMissing, About: by.credential().String(), Why: "nobody would authenticate when it signed, so the approval would not count", Next: "name a timestamp authority that the trust file lists: --timestamp URL"}
 	}
 	for _, d := range facts.Discharges {
 		if err := f.policy.Conditional(f.chain, d); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -103,7 +104,17 @@ func (a *app) ociOptions(bars *bars) oci.Options {
 	if bars != nil {
 		o.Progress = bars
 	}
+	if a.offline {
+		o.Transport = silence{}
+	}
 	return o
+}
+
+// silence sends nothing (--offline).
+type silence struct{}
+
+func (silence) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, &attest.Refusal{Code: attest.CodeRegUnavailable, About: r.URL.Host, Why: "not asked: --offline", Next: "use a layout, ocidir://FOLDER, or leave --offline out"}
 }
 
 // resolve opens the repository of a reference and resolves its tag: once, so

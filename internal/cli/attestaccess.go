@@ -22,7 +22,8 @@ type grantFlags struct {
 	notBefore, notAfter           string
 	lasts                         time.Duration
 	mayDelegate                   int64
-	from, reason, key             string
+	from, reason                  string
+	signing
 }
 
 func (a *app) attestAccessCommand() *cobra.Command {
@@ -61,13 +62,14 @@ A name with a colon or an @ in it needs pedigree attest --type access --predicat
 	fl.Int64Var(&f.mayDelegate, "may-delegate", 0, "how many further levels it may be given on")
 	fl.StringVar(&f.from, "delegated-from", "", "the grant that is given on: `PAYLOAD@ARTIFACT`, a digest and a reference or digest")
 	fl.StringVar(&f.reason, "reason", "", "why, published with the grant")
-	fl.StringVar(&f.key, "key", "", "the private key to sign with")
-	required(c, "principal-kind", "key")
+	f.signing.flags(c)
+	f.signing.trustFlag(c)
+	required(c, "principal-kind")
 	return c
 }
 
 func (a *app) attestAccess(ctx context.Context, where string, f *grantFlags) error {
-	key, err := a.loadKey(f.key)
+	by, err := a.signer(ctx, f.signing)
 	if err != nil {
 		return err
 	}
@@ -80,11 +82,11 @@ func (a *app) attestAccess(ctx context.Context, where string, f *grantFlags) err
 		return err
 	}
 	if f.from != "" {
-		if err := a.givenOn(ctx, ref, f.from, &pred, verify.KeyCredential(key.Public())); err != nil {
+		if err := a.givenOn(ctx, ref, f.from, &pred, by.credential()); err != nil {
 			return err
 		}
 	}
-	payload, err := a.signAndAttach(ctx, repo, ref, predicate.TypeAccess, pred, key)
+	payload, err := a.signAndAttach(ctx, repo, ref, predicate.TypeAccess, pred, by)
 	if err != nil {
 		return err
 	}
@@ -103,7 +105,7 @@ func (f *grantFlags) grant(now time.Time) (predicate.Access, error) {
 		if err := keys.byKeys([]string{f.principalKey}); err != nil {
 			return out, err
 		}
-		out.Principal.ID = verify.KeyCredential(keys.keys[0]).String()
+		out.Principal.ID = verify.KeyCredential(keys.signers.Keys[0]).String()
 	}
 	if !slices.Contains([]string{predicate.AccessHuman, predicate.AccessService, predicate.AccessAgent}, f.kind) {
 		return out, usage("--principal-kind is %q, want human, service or agent", f.kind)

@@ -23,9 +23,10 @@ type deploymentFlags struct {
 	environment, target, reason, observer, loaded, at string
 	decision, previous                                string
 	first                                             bool
-	key, policy                                       string
-	trusted                                           []string
-	trust                                             policyTrust
+	policy                                            string
+	signing
+	trusted []string
+	trust   policyTrust
 }
 
 func (a *app) attestDeploymentCommand() *cobra.Command {
@@ -38,7 +39,7 @@ its payload. The records of a place, which is a cluster and a service of an
 environment, are a chain: each names the one before it.
 
 The one before is looked for in the artifact's repository, among the records of the
-same place by the key that signs, by those of --trust, or with --policy by whose
+same place by the key that signs, by those of --trusted-key, or with --policy by whose
 record counts under the policy. If there is none, --first says that this is the
 first; if they do not hold together, nothing is signed. With --previous, or --first,
 nobody is asked: that is for records that lie elsewhere.
@@ -63,11 +64,11 @@ loaded, which must be the artifact's.`,
 	fl.StringVar(&f.at, "deployed-at", "", "when, as 2026-05-01T00:00:00Z (default: now)")
 	fl.StringVar(&f.previous, "previous", "", "the record before this one: `PAYLOAD@ARTIFACT` (default: it is looked for)")
 	fl.BoolVar(&f.first, "first", false, "there is no record before this one")
-	fl.StringArrayVar(&f.trusted, "trust", nil, "the records of this key count too: `FILE.pub` (repeatable)")
+	fl.StringArrayVar(&f.trusted, "trusted-key", nil, "the records of this key count too: `FILE.pub` (repeatable)")
 	fl.StringVar(&f.policy, "policy", "", "whose records count, this policy says: a `FILE`, or a reference to a signed one")
 	f.trust.flags(c)
-	fl.StringVar(&f.key, "key", "", "the private key to sign with")
-	required(c, "environment", "key")
+	f.signing.flags(c)
+	required(c, "environment")
 	return c
 }
 
@@ -76,7 +77,7 @@ func (a *app) attestDeployment(ctx context.Context, where string, f deploymentFl
 		return usage("--first and --previous contradict each other")
 	}
 	if f.policy != "" && len(f.trusted) > 0 {
-		return usage("--policy and --trust are two ways to say whose records count; use one")
+		return usage("--policy and --trusted-key are two ways to say whose records count; use one")
 	}
 	if f.policy == "" && f.trust.roots != "" {
 		return usage("--policy-roots belongs to --policy")
@@ -85,7 +86,8 @@ func (a *app) attestDeployment(ctx context.Context, where string, f deploymentFl
 	if err != nil {
 		return err
 	}
-	key, err := a.loadKey(f.key)
+	f.signing.trusted = f.trust.trustSource
+	by, err := a.signer(ctx, f.signing)
 	if err != nil {
 		return err
 	}
@@ -109,7 +111,7 @@ func (a *app) attestDeployment(ctx context.Context, where string, f deploymentFl
 			return err
 		}
 	case !f.first:
-		last, err := a.lastRecord(ctx, ref, place, key, &f)
+		last, err := a.lastRecord(ctx, ref, place, by, &f)
 		if err != nil {
 			return err
 		}
@@ -119,7 +121,7 @@ func (a *app) attestDeployment(ctx context.Context, where string, f deploymentFl
 		a.note("after the record %s of %s, about %s", last.Payload.Short(), last.Claimed.Format(time.RFC3339), last.Artifact.Short())
 		pred.Previous = &predicate.StatementRef{Payload: predicate.DigestSet{Digest: last.Payload}, Artifact: predicate.DigestSet{Digest: last.Artifact}}
 	}
-	payload, err := a.signAndAttach(ctx, repo, ref, predicate.TypeDeployment, pred, key)
+	payload, err := a.signAndAttach(ctx, repo, ref, predicate.TypeDeployment, pred, by)
 	if err != nil {
 		return err
 	}
@@ -212,26 +214,36 @@ func (a *app) loadedFiles(ctx context.Context, repo *oci.Repository, ref attest.
 
 // lastRecord finds the last record of a place in the artifact's repository. It is
 // refused unless there is exactly one: a guess would be a fork that somebody signed.
-func (a *app) lastRecord(ctx context.Context, ref attest.Reference, place lineage.Place, key *attest.KeySigner, f *deploymentFlags) (*lineage.Deployed, error) {
+func (a *app) lastRecord(ctx context.Context, ref attest.Reference, place lineage.Place, by *signature, f *deploymentFlags) (*lineage.Deployed, error) {
 	times, _, err := a.times(question{})
 	if err != nil {
 		return nil, err
 	}
 	gr := &ground{app: a, names: map[verify.Credential]string{}, question: times, opened: map[attest.Repository]*oci.Repository{}, views: map[attest.Repository]*oci.View{}}
-	own := verify.KeyCredential(key.Public())
+	own := by.credential()
 	if f.policy != "" {
 		if err := gr.byPolicy(ctx, &grounds{policy: f.policy, policyTrust: f.trust}); err != nil {
 			return nil, err
 		}
-		if !slices.Contains(gr.whoDeploys().by, own) {
+		if !slices.ContainsFunc(gr.whoDeploys().by, func(f verify.Follow) bool { return f.May(own) }) {
 			return nil, &attest.Refusal{Code: attest.CodeIdentity, About: own.String(), Why: "the policy gives this key no say in deployments, so its record would not count", Next: "use the key of " + gr.whoDeploys().why}
 		}
 	} else {
+		if _, err := a.believe(ctx, &f.trust); err != nil {
+			return nil, err
+		}
 		if err := gr.byKeys(f.trusted); err != nil {
 			return nil, err
 		}
+		gr.signers.Trust = f.trust.believed
+		if _, named := own.Identity(); named && f.trust.believed == nil {
+			return nil, &attest.Refusal{Code: attest.CodeUsage, About: own.String(), Why: "nobody is named who vouches for it, so its own records before this one would not be recognised", Next: "--trust FILE; or say which record is the last, --previous PAYLOAD@ARTIFACT, or that there is none, --first"}
+		}
 		if gr.names[own] == "" {
-			gr.keys, gr.names[own] = append(gr.keys, key.Public()), "the key that signs"
+			same := by.same(f.trust.believed)
+			gr.signers.Keys = append(gr.signers.Keys, same.Keys...)
+			gr.signers.Identities = append(gr.signers.Identities, same.Identities...)
+			gr.names[own] = "who signs"
 		}
 	}
 	l, err := gr.library(ctx, []attest.Repository{ref.Repository})

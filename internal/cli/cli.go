@@ -6,9 +6,11 @@
 //
 // Nothing ambient decides anything either. There is no configuration file; what
 // lies in the working directory is ignored unless it is named on the command
-// line. Of the environment only PEDIGREE_PASSWORD (the passphrase of key files)
-// and NO_COLOR and TERM (whether to print in colour) are looked at; credentials
-// for registries come from docker's configuration.
+// line. Of the environment only PEDIGREE_PASSWORD (the passphrase of key files),
+// PEDIGREE_CACHE, XDG_CACHE_HOME and HOME (where fetched trusted roots are kept)
+// and NO_COLOR and TERM (whether to print in colour) are looked at, and where
+// --identity-token names a platform, that platform's variables; credentials for
+// registries come from docker's configuration.
 //
 // The exit status is part of the interface; codes.go has the table of all codes
 // with theirs. Standard output carries the result and nothing else.
@@ -128,6 +130,8 @@ type app struct {
 	Process
 	quiet      bool
 	noProgress bool
+	offline    bool
+	believed   map[trustSource]loadedTrust // what was loaded already
 }
 
 // note tells the person at the terminal something that is no result.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/examples/credit"
+	"github.com/pedigree-ml/pedigree/internal/play"
 )
 
 func (a *app) demoCommand() *cobra.Command {
@@ -236,12 +237,36 @@ func (a *app) demo(ctx context.Context, dir string) error {
 	if err := linkSelf(dir); err != nil {
 		return err
 	}
-	d := &demonstration{app: a, dir: dir, started: now}
-	d.say("A real pipeline in %s, without a server: ocidir://registry is an OCI layout.\nEvery line that begins with $ can be typed there:\n\n  cd %s\n  export PATH=$PWD/bin:$PATH PEDIGREE_PASSWORD=", attest.Printable(dir), attest.Printable(dir))
-	for i, s := range demoScenes(now) {
-		if err := d.scene(ctx, i+1, s); err != nil {
-			return err
-		}
+	path, _ := a.getenv("PATH")
+	stage := &play.Stage{Dir: dir, Out: a.Stdout, Env: append(append([]string{}, a.Env...),
+		"PATH="+filepath.Join(dir, "bin")+string(os.PathListSeparator)+path,
+		passwordVariable+"=")}
+	stage.Say("A real pipeline in %s, without a server: ocidir://registry is an OCI layout.\nEvery line that begins with $ can be typed there:\n\n  cd %s\n  export PATH=$PWD/bin:$PATH PEDIGREE_PASSWORD=", attest.Printable(dir), attest.Printable(dir))
+	if err := stage.Play(ctx, demoScenes(now)); err != nil {
+		return err
 	}
-	return d.end()
+	return endDemo(stage, a.Now().Sub(now))
+}
+
+func endDemo(stage *play.Stage, took time.Duration) error {
+	if stage.Surprises > 0 {
+		return &attest.Refusal{Code: attest.CodeInternal, About: stage.Dir, Why: fmt.Sprintf("%d of the demonstration's commands did not end as announced", stage.Surprises), Next: "look for the lines with !!"}
+	}
+	stage.Say(`
+━━ That was it: %d commands in %s, each as announced.
+
+Where things lie, in %s:
+  registry/     the OCI layout with data, models and all evidence
+  policy.yaml   what the model must show; keys/ has who may say it
+  work/         the files of each step
+
+To type it all yourself, from its first command on:
+  mkdir again && cp -r bin raw code policy.yaml again/ && rm -rf again/code/.git && cd again
+
+What to try next:
+  pedigree list ocidir://registry:int8            what is attached, unverified
+  pedigree verify ocidir://registry:int8 --policy policy.yaml --output json
+  edit policy.yaml, ask for an accuracy of 0.80, and verify again`,
+		stage.Commands, took.Round(time.Second/10), attest.Printable(stage.Dir))
+	return nil
 }

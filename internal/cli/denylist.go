@@ -20,11 +20,12 @@ import (
 
 // denylistFlags are those that the list's commands share.
 type denylistFlags struct {
-	repository, name, key, policy string
-	trust                         policyTrust
-	payload, artifacts            string
-	validFor                      time.Duration
-	yes                           bool
+	repository, name, policy string
+	signing
+	trust              policyTrust
+	payload, artifacts string
+	validFor           time.Duration
+	yes                bool
 }
 
 func (a *app) denylistCommand() *cobra.Command {
@@ -33,13 +34,13 @@ func (a *app) denylistCommand() *cobra.Command {
 	return group(c)
 }
 
-func (f *denylistFlags) signing(c *cobra.Command) {
+func (f *denylistFlags) signFlags(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.name, "name", "", "the list's name, as policies name it")
-	fl.StringVar(&f.key, "key", "", "the private key to sign with")
+	f.signing.flags(c)
 	fl.StringVar(&f.policy, "policy", "", "whose editions count, and whether this one would: a `FILE`, or a reference to a signed one")
 	f.trust.flags(c)
-	required(c, "name", "key")
+	required(c, "name")
 }
 
 func (a *app) denylistPublishCommand() *cobra.Command {
@@ -65,7 +66,7 @@ others run pedigree denylist sign.`,
 			return a.denylistPublish(ctx, f)
 		}),
 	}
-	f.signing(c)
+	f.signFlags(c)
 	c.Flags().StringVar(&f.artifacts, "artifacts", "", "the `FILE` with the whole list")
 	c.Flags().DurationVar(&f.validFor, "valid-for", 0, "how long the edition holds, as 168h")
 	required(c, "artifacts", "valid-for")
@@ -88,7 +89,7 @@ clear which one is meant: by --payload, or by --policy.`,
 			return a.denylistSign(ctx, f)
 		}),
 	}
-	f.signing(c)
+	f.signFlags(c)
 	c.Flags().StringVar(&f.payload, "payload", "", "the `DIGEST` of the edition to sign (default: the newest)")
 	c.Flags().BoolVar(&f.yes, "yes", false, "do not ask")
 	return c
@@ -119,53 +120,65 @@ anything.`,
 	return c
 }
 
-// listKeys returns whose editions count: those whom the policy names, and without
+// listSigners returns whose editions count: those whom the policy names, and without
 // one the own key. Strangers' numbers do not: one that is as high as numbers get
 // would leave no room for the next edition.
-func (a *app) listKeys(ctx context.Context, f *denylistFlags, own attest.PublicKey) ([]attest.PublicKey, error) {
+func (a *app) listSigners(ctx context.Context, f *denylistFlags, by *signature) (verify.Signers, error) {
 	if f.policy == "" {
-		return []attest.PublicKey{own}, nil
+		if _, err := a.believe(ctx, &f.trust); err != nil {
+			return verify.Signers{}, err
+		}
+		if _, named := by.credential().Identity(); named && f.trust.believed == nil {
+			// Its earlier editions would look like strangers', and this one like the first.
+			return verify.Signers{}, &attest.Refusal{Code: attest.CodeUsage, About: by.credential().String(), Why: "nobody is named who vouches for it, so its own editions before this one would not be recognised", Next: "--trust FILE, or --policy P with it"}
+		}
+		return by.same(f.trust.believed), nil
 	}
 	p, _, notes, err := a.trustedPolicy(ctx, f.policy, &f.trust)
 	if err != nil {
-		return nil, err
+		return verify.Signers{}, err
 	}
 	for _, n := range notes {
 		a.note("%s", n)
 	}
+	if err := f.trust.holds(p, a.Now()); err != nil {
+		return verify.Signers{}, err
+	}
 	rule, ok := p.Denylist(f.name)
 	if !ok {
-		return nil, &attest.Refusal{Code: attest.CodeNoRule, About: f.name, Why: fmt.Sprintf("the policy %s reads no deny list of that name", p.Name()), Next: "check --name"}
+		return verify.Signers{}, &attest.Refusal{Code: attest.CodeNoRule, About: f.name, Why: fmt.Sprintf("the policy %s reads no deny list of that name", p.Name()), Next: "check --name"}
 	}
-	if !slices.ContainsFunc(rule.Keys, func(k attest.PublicKey) bool { return k.Fingerprint() == own.Fingerprint() }) {
-		return nil, notListSigner(f.name, own, rule)
+	whose := verify.Signers{Keys: rule.Keys, Identities: rule.Identities, Trust: f.trust.believed}
+	if !whose.May(by.credential()) {
+		return verify.Signers{}, notListSigner(f.name, by.credential(), rule)
 	}
 	if rule.Threshold > 1 {
 		a.note("under %s the list counts when %d of %s signed it", attest.Printable(p.Name()), rule.Threshold, attest.Printable(strings.Join(rule.By, ", ")))
 	}
-	return rule.Keys, nil
+	return whose, nil
 }
 
-func notListSigner(name string, own attest.PublicKey, rule policy.DenylistRule) error {
-	return &attest.Refusal{Code: attest.CodeIdentity, About: verify.KeyCredential(own).String(), Why: "is not the key of anybody who may sign the deny list " + name, Next: "use the key of " + strings.Join(rule.By, " or ")}
+func notListSigner(name string, who verify.Credential, rule policy.DenylistRule) error {
+	return &attest.Refusal{Code: attest.CodeIdentity, About: who.String(), Why: "is not of anybody who may sign the deny list " + name, Next: "sign as " + strings.Join(rule.By, " or ")}
 }
 
-// An openedList is a deny list with the key that is to sign it.
+// An openedList is a deny list with whoever is to sign it.
 type openedList struct {
-	key      *attest.KeySigner
-	trusted  []attest.PublicKey // whose editions count
+	by       *signature
+	trusted  verify.Signers // whose editions count
 	repo     *oci.Repository
 	ref      attest.Reference
 	editions []*edition // the highest number first
 }
 
 func (a *app) openList(ctx context.Context, f *denylistFlags) (*openedList, error) {
-	key, err := a.loadKey(f.key)
+	f.signing.trusted = f.trust.trustSource
+	by, err := a.signer(ctx, f.signing)
 	if err != nil {
 		return nil, err
 	}
-	l := &openedList{key: key}
-	if l.trusted, err = a.listKeys(ctx, f, key.Public()); err != nil {
+	l := &openedList{by: by}
+	if l.trusted, err = a.listSigners(ctx, f, by); err != nil {
 		return nil, err
 	}
 	if l.repo, l.ref, err = a.openAt(f.repository, predicate.DenylistAnchor(f.name)); err != nil {
@@ -206,7 +219,7 @@ func (a *app) denylistPublish(ctx context.Context, f denylistFlags) error {
 	now := a.Now().UTC().Truncate(time.Second)
 	payload, err := a.signAndAttach(ctx, l.repo, l.ref, predicate.TypeDenylist, predicate.Denylist{
 		Name: f.name, Sequence: sequence, IssuedAt: now, ValidUntil: now.Add(f.validFor).Truncate(time.Second), Artifacts: entries,
-	}, l.key)
+	}, l.by)
 	if err != nil {
 		return err
 	}
@@ -216,8 +229,8 @@ func (a *app) denylistPublish(ctx context.Context, f denylistFlags) error {
 }
 
 // lastEdition returns the newest edition by one of the keys, nil if there is none.
-func (a *app) lastEdition(all []*edition, keys []attest.PublicKey) (*edition, error) {
-	opener, err := verify.NewOpener(verify.Signers{Keys: keys})
+func (a *app) lastEdition(all []*edition, whose verify.Signers) (*edition, error) {
+	opener, err := verify.NewOpener(whose)
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +288,7 @@ func (a *app) denylistSign(ctx context.Context, f denylistFlags) error {
 	if err := a.confirm("sign", f.yes); err != nil {
 		return err
 	}
-	bundle, err := attest.Sign(ctx, e.payload(), l.key)
+	bundle, err := l.by.bundle(ctx, e.payload())
 	if err != nil {
 		return err
 	}
@@ -286,7 +299,7 @@ func (a *app) denylistSign(ctx context.Context, f denylistFlags) error {
 	return err
 }
 
-func (a *app) editionToSign(all []*edition, f *denylistFlags, trusted []attest.PublicKey) (*edition, error) {
+func (a *app) editionToSign(all []*edition, f *denylistFlags, trusted verify.Signers) (*edition, error) {
 	none := &attest.Refusal{Code: attest.CodeNotFound, About: f.name, Why: "there is no such edition in " + f.repository, Next: "pedigree denylist show"}
 	if f.payload != "" {
 		d, err := payloadDigest("--payload", f.payload)

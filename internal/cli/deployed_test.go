@@ -27,7 +27,7 @@ func (i *indexOf) Missed(context.Context, []attest.Repository) ([]lineage.Gap, e
 }
 func (i *indexOf) ReadAt(context.Context) (a, b time.Time, err error) { return a, b, nil }
 func (i *indexOf) Memory() *verify.Memory                             { return nil }
-func (i *indexOf) Trusted(context.Context, []verify.Credential) error { return nil }
+func (i *indexOf) Trusted(context.Context, []string) error            { return nil }
 func (i *indexOf) Close() error                                       { return nil }
 
 func (i *indexOf) Find(ctx context.Context, r lineage.Relation, name string, yield func(attest.Digest) bool) error {

@@ -193,13 +193,13 @@ func whyNot(v *policy.Verdict) []string {
 
 // counts returns which steps of the policy selected a piece of evidence.
 func (gr *ground) counts(v *policy.Verdict) func(verify.ID) []string {
-	byName := make(map[string]verify.Credential, len(gr.names))
-	for c := range gr.names {
-		byName[c.String()] = c
+	type spelled struct {
+		payload    attest.Digest
+		credential string
 	}
-	counts := make(map[verify.ID][]string, len(v.Evidence))
+	counts := make(map[spelled][]string, len(v.Evidence))
 	for _, item := range v.Evidence {
-		id := verify.ID{Payload: item.Payload, Credential: byName[item.Credential]}
+		id := spelled{item.Payload, item.Credential}
 		for _, step := range item.Steps {
 			if !slices.Contains(counts[id], step) {
 				counts[id] = append(counts[id], step)
@@ -207,7 +207,7 @@ func (gr *ground) counts(v *policy.Verdict) func(verify.ID) []string {
 		}
 	}
 	return func(id verify.ID) []string {
-		if steps := counts[id]; steps != nil {
+		if steps := counts[spelled{id.Payload, id.Credential.String()}]; steps != nil {
 			return steps
 		}
 		return []string{} // nothing counts it, which is not the same as that nobody was asked

@@ -13,6 +13,7 @@ import (
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/oci"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/internal/report"
 	"github.com/pedigree-ml/pedigree/verify"
 )
 
@@ -64,7 +65,7 @@ func editions(ctx context.Context, repo *oci.Repository, name string) ([]*editio
 			byPayload[l.Payload] = e
 			out = append(out, e)
 		}
-		e.SignedBy = append(e.SignedBy, signer(l.SignedBy))
+		e.SignedBy = append(e.SignedBy, l.signer())
 		e.bundles = append(e.bundles, l.bundle)
 	}
 	slices.SortStableFunc(out, func(x, y *edition) int {
@@ -100,7 +101,7 @@ func editionText(w io.Writer, e *edition) error {
 	fmt.Fprintf(&b, "edition %d, %s, not verified\n", e.Sequence, e.Payload)
 	fmt.Fprintf(&b, "  issued  %s, valid until %s\n", e.IssuedAt.Format(time.RFC3339), e.ValidUntil.Format(time.RFC3339))
 	for _, s := range e.SignedBy {
-		fmt.Fprintf(&b, "  says it is signed by %s\n", attest.Printable(s))
+		fmt.Fprintf(&b, "  says it is signed by %s\n", report.Who(s))
 	}
 	fmt.Fprintf(&b, "  denies %d\n", len(e.Artifacts))
 	for _, d := range e.Artifacts {

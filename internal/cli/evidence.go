@@ -27,7 +27,8 @@ func predicateType(s string) (string, error) {
 }
 
 func (a *app) attestCommand() *cobra.Command {
-	var typ, file, key string
+	var typ, file string
+	var s signing
 	c := &cobra.Command{
 		Use:   "attest REF --type TYPE --predicate FILE --key K",
 		Short: "sign a statement about an artifact and attach it",
@@ -39,18 +40,19 @@ cyclonedx or spdx; or a URI.`,
 		Example: "  pedigree attest ocidir://registry:model --type evaluation --predicate eval.json --key evaluator.key",
 		Args:    arguments("REF"),
 		RunE: act(func(ctx context.Context, args []string) error {
-			return a.attest(ctx, args[0], typ, file, key)
+			return a.attest(ctx, args[0], typ, file, s)
 		}),
 	}
 	c.Flags().StringVar(&typ, "type", "", "the predicate's type")
 	c.Flags().StringVar(&file, "predicate", "", "the JSON file with the predicate")
-	c.Flags().StringVar(&key, "key", "", "the private key to sign with")
-	required(c, "type", "predicate", "key")
+	s.flags(c)
+	s.trustFlag(c)
+	required(c, "type", "predicate")
 	c.AddCommand(a.attestAccessCommand(), a.attestDeploymentCommand()) // no group: a reference is no name of a command
 	return c
 }
 
-func (a *app) attest(ctx context.Context, where, typ, file, keyFile string) error {
+func (a *app) attest(ctx context.Context, where, typ, file string, s signing) error {
 	uri, err := predicateType(typ)
 	if err != nil {
 		return err
@@ -63,7 +65,7 @@ func (a *app) attest(ctx context.Context, where, typ, file, keyFile string) erro
 	if err != nil {
 		return jsonError(file, err)
 	}
-	key, err := a.loadKey(keyFile)
+	by, err := a.signer(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -71,7 +73,7 @@ func (a *app) attest(ctx context.Context, where, typ, file, keyFile string) erro
 	if err != nil {
 		return err
 	}
-	payload, err := a.signAndAttach(ctx, repo, ref, uri, value, key)
+	payload, err := a.signAndAttach(ctx, repo, ref, uri, value, by)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func (a *app) attest(ctx context.Context, where, typ, file, keyFile string) erro
 
 // signAndAttach makes a statement about an artifact, signs it and attaches it.
 // It returns the digest of the payload: the statement's name.
-func (a *app) signAndAttach(ctx context.Context, repo *oci.Repository, ref attest.Reference, typ string, pred any, key attest.Signer) (attest.Digest, error) {
+func (a *app) signAndAttach(ctx context.Context, repo *oci.Repository, ref attest.Reference, typ string, pred any, by *signature) (attest.Digest, error) {
 	if _, err := repo.Manifest(ctx, ref.Digest); errors.Is(err, attest.ErrAbsent) {
 		a.note("%s is no manifest in %s: its evidence is kept beside a stand-in", ref.Digest, attest.Printable(ref.Repository.String()))
 	} else if err != nil {
@@ -99,7 +101,7 @@ func (a *app) signAndAttach(ctx context.Context, repo *oci.Repository, ref attes
 	if _, err := predicate.Decode(statement); err != nil {
 		return attest.Digest{}, err
 	}
-	bundle, err := attest.Sign(ctx, payload, key)
+	bundle, err := by.bundle(ctx, payload)
 	if err != nil {
 		return attest.Digest{}, err
 	}

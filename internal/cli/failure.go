@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/internal/report"
 	"github.com/pedigree-ml/pedigree/policy"
 )
 
@@ -64,7 +65,7 @@ func (a *app) report(err error) int {
 	for _, f := range fs {
 		line := "pedigree: " + f.Code
 		if f.About != "" {
-			line += " " + attest.Printable(f.About)
+			line += " " + report.About(f.About)
 		}
 		if f.Why != "" {
 			line += ": " + attest.Printable(f.Why)
@@ -132,7 +133,7 @@ func (a *app) wantsJSON() bool {
 	return false
 }
 
-// A policyError is a policy file that does not load.
+// A policyError is a policy, or a trust file, that does not load.
 type policyError struct {
 	file string
 	load *policy.LoadError

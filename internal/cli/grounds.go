@@ -12,6 +12,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/oci"
+	"github.com/pedigree-ml/pedigree/internal/report"
 	"github.com/pedigree-ml/pedigree/policy"
 	"github.com/pedigree-ml/pedigree/verify"
 	"github.com/pedigree-ml/pedigree/verify/lineage"
@@ -52,10 +53,11 @@ func (g *grounds) contextFlag(c *cobra.Command) {
 // what is attached to what.
 type ground struct {
 	app      *app
-	policy   *policy.Policy // nil: by keys alone
+	policy   *policy.Policy // nil: by keys and trust alone
 	named    string         // how the policy was named
+	besides  []string       // what a command is told besides the policy, to believe the same
 	text     *policyText
-	keys     []attest.PublicKey // of whoever is trusted, each once
+	signers  verify.Signers // whose signatures count; each key once
 	names    map[verify.Credential]string
 	question policy.Question
 	notes    []string
@@ -79,8 +81,8 @@ type lineageIndex interface {
 	Repositories(ctx context.Context) ([]attest.Repository, error)
 	// Memory recognises what was opened when it was synchronised.
 	Memory() *verify.Memory
-	// Trusted refuses with E_INDEX if the index was not made with all of these
-	// credentials: what they signed would be missing.
+	// Trusted refuses with E_INDEX if the index was not made with all of these believed
+	// (lineage.Beliefs): what they signed would be missing.
 	Trusted(ctx context.Context, beliefs []string) error
 	Close() error
 }
@@ -97,15 +99,15 @@ func (a *app) ground(ctx context.Context, g grounds) (*ground, error) {
 	switch {
 	case g.policy != "" && len(g.keys) > 0:
 		return nil, usage("--policy and --key are two ways to say who is trusted; use one")
-	case g.policy == "" && len(g.keys) == 0:
-		return nil, &attest.Refusal{Code: attest.CodeUsage, Why: "whose signatures count?", Next: "name a policy, --policy FILE; or keys, --key FILE.pub"}
+	case g.policy == "" && len(g.keys) == 0 && g.file == "":
+		return nil, &attest.Refusal{Code: attest.CodeUsage, Why: "whose signatures count?", Next: "name a policy, --policy FILE; or keys, --key FILE.pub; or who vouches for identities, --trust FILE"}
 	case g.policy == "" && (g.roots != "" || g.context != ""):
 		return nil, usage("--policy-roots and --context belong to --policy")
 	}
 	if g.policy != "" {
 		err = gr.byPolicy(ctx, &g)
 	} else {
-		err = gr.byKeys(g.keys)
+		err = gr.byThemselves(ctx, &g)
 	}
 	if err != nil {
 		return nil, err
@@ -114,7 +116,7 @@ func (a *app) ground(ctx context.Context, g grounds) (*ground, error) {
 		if gr.index, err = a.openIndex(ctx, g.index); err != nil {
 			return nil, err
 		}
-		if err := gr.index.Trusted(ctx, gr.beliefs()); err != nil {
+		if err := gr.index.Trusted(ctx, lineage.Beliefs(gr.signers)); err != nil {
 			gr.close()
 			return nil, err
 		}
@@ -166,14 +168,19 @@ func (gr *ground) byPolicy(ctx context.Context, g *grounds) error {
 	if err := valid(p, g.policy, gr.question.At); err != nil {
 		return err
 	}
+	if err := g.holds(p, gr.question.At); err != nil {
+		return err
+	}
 	if g.context != "" {
 		if g.context, err = contextOf(p, g.context); err != nil {
 			return err
 		}
 		gr.question.Context = g.context
 	}
+	gr.besides = g.trustWords()
 	gr.policy, gr.text, gr.notes = p, text, append(gr.notes, notes...)
-	gr.keys = p.Scope().Keys
+	gr.signers = p.Scope().Signers
+	gr.signers.Trust = g.believed
 	for _, party := range p.Parties() {
 		for _, c := range party.Credentials {
 			if gr.names[c] == "" {
@@ -182,6 +189,23 @@ func (gr *ground) byPolicy(ctx context.Context, g *grounds) error {
 		}
 	}
 	return nil
+}
+
+// byThemselves counts what the named keys signed, and whoever the trust vouches for.
+func (gr *ground) byThemselves(ctx context.Context, g *grounds) error {
+	notes, err := gr.app.believe(ctx, &g.policyTrust)
+	if err != nil {
+		return err
+	}
+	gr.notes = append(gr.notes, notes...)
+	if gr.signers.Trust = g.believed; g.believed != nil {
+		gr.signers.Anyone = true
+		if err := g.believed.Stale(gr.question.At); err != nil {
+			return err
+		}
+		gr.notes = append(gr.notes, "whoever is vouched for by the "+report.TrustName(g.believed.Name(), g.believed.Version(), g.believed.Digest())+" counts, whoever that is")
+	}
+	return gr.byKeys(g.keys)
 }
 
 func (gr *ground) byKeys(files []string) error {
@@ -203,41 +227,18 @@ func (gr *ground) byKeys(files []string) error {
 // trustToo trusts a key, by the name of its file, if it is not trusted already.
 func (gr *ground) trustToo(k attest.PublicKey, file string) {
 	if c := verify.KeyCredential(k); gr.names[c] == "" {
-		gr.keys = append(gr.keys, k)
+		gr.signers.Keys = append(gr.signers.Keys, k)
 		gr.names[c] = strings.TrimSuffix(filepath.Base(file), ".pub")
 	}
 }
 
-// credentials returns who is trusted, sorted.
-func (gr *ground) credentials() []verify.Credential {
-	var out []verify.Credential
-	for _, k := range gr.keys {
-		out = append(out, verify.KeyCredential(k))
-	}
-	slices.SortFunc(out, verify.Credential.Compare)
-	return slices.Compact(out)
-}
-
-// beliefs returns who is trusted, as an index notes it.
-func (gr *ground) beliefs() []string {
-	var out []string
-	for _, c := range gr.credentials() {
-		out = append(out, c.String())
-	}
-	return out
-}
-
-// reading is how the answer calls those who signed.
-func (gr *ground) reading() lineage.Reading {
-	return lineage.Reading{Name: func(c verify.Credential) string { return gr.names[c] }}
-}
-
-// scope is what a walk follows: what the policy says, or else everything that a
-// trusted key signed.
+// scope is what a walk follows: what the policy says, or else everything that whoever
+// is trusted signed.
 func (gr *ground) scope() verify.Scope {
-	s := lineage.Everything(verify.Signers{Keys: gr.keys})
+	s := lineage.Everything(gr.signers)
 	if gr.policy != nil {
 		s = gr.policy.Scope()
+		s.Trust = gr.signers.Trust
 	}
 	s.Memory = gr.memory
 	if gr.index != nil {
@@ -382,19 +383,4 @@ func incomplete(gaps int) error {
 		return nil
 	}
 	return &outcomeError{policy.Undecided}
-}
-
-// repositories reads arguments that name repositories.
-func repositories(args []string) ([]attest.Repository, error) {
-	var out []attest.Repository
-	for _, s := range args {
-		r, err := attest.ParseRepository(s)
-		if err != nil {
-			return nil, &statusError{exitUsage, err}
-		}
-		if !slices.Contains(out, r) {
-			out = append(out, r)
-		}
-	}
-	return out, nil
 }

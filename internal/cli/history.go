@@ -151,21 +151,24 @@ func historyStatus(h *lineage.History) error {
 	return nil
 }
 
-// deployers are those whose deployment records count.
+// deployers are those whose deployment records count: of several rules one suffices.
 type deployers struct {
-	by  []verify.Credential
+	by  []verify.Follow
 	why string
 }
 
 // whoDeploys says whose deployment records count, and why.
 func (gr *ground) whoDeploys() deployers {
 	if gr.policy == nil {
-		return deployers{gr.credentials(), "the keys that were named"}
+		if gr.signers.Anyone {
+			return deployers{gr.anybody(), "nobody said who deploys"}
+		}
+		return deployers{gr.anybody(), "the keys that were named"}
 	}
 	var d deployers
 	for _, name := range gr.policy.StepNames() {
 		if s, ok := gr.policy.StepEvidence(name); ok && s.PredicateType == predicate.TypeDeployment {
-			d.by = append(d.by, s.By...)
+			d.by = append(d.by, s)
 			if d.why != "" {
 				d.why += ", "
 			}
@@ -176,7 +179,16 @@ func (gr *ground) whoDeploys() deployers {
 		d.why = "those whom the policy lets perform " + d.why
 		return d
 	}
-	return deployers{gr.credentials(), "every principal of the policy, which has no step for deployments"}
+	return deployers{gr.anybody(), "every principal of the policy, which has no step for deployments"}
+}
+
+// anybody are all whose signatures count.
+func (gr *ground) anybody() []verify.Follow {
+	f := verify.Follow{ByIdentity: gr.signers.Identities, ByAll: gr.signers.Anyone}
+	for _, k := range gr.signers.Keys {
+		f.By = append(f.By, verify.KeyCredential(k))
+	}
+	return []verify.Follow{f}
 }
 
 // clockSkew is how far two honest clocks may be apart, as policies have it.
@@ -195,7 +207,7 @@ func (a *app) historySkew(at string) time.Duration {
 func (gr *ground) historyQuestion(environment string, find func(context.Context, func(attest.Digest) bool) error, sources []verify.Source, scope verify.Scope, skew time.Duration) lineage.HistoryQuestion {
 	q := lineage.HistoryQuestion{
 		Environment: environment, At: gr.question.At, Known: gr.question.Known, Skew: skew,
-		Find: find, By: []verify.Follow{{By: gr.whoDeploys().by}}, Sources: sources, Scope: scope, Reading: gr.reading(),
+		Find: find, By: gr.whoDeploys().by, Sources: sources, Scope: scope, Reading: gr.reading(),
 	}
 	if gr.policy != nil {
 		rules := policyRules(gr.policy)

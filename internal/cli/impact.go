@@ -35,8 +35,8 @@ type impactRequest struct {
 func (a *app) impactCommand() *cobra.Command {
 	var r impactRequest
 	c := &cobra.Command{
-		Use:   "impact DIGEST|REF|KEY [REPO…] (--policy FILE | --key FILE.pub…)",
-		Short: "show who is affected by bad data, a bad commit, or a lost key",
+		Use:   "impact DIGEST|REF|KEY|IDENTITY [REPO…] (--policy FILE | --key FILE.pub… | --trust FILE)",
+		Short: "show who is affected by bad data, a bad commit, a lost key or a stolen identity",
 		Long: `Finds everything that was made from something bad, by whatever way, what was judged
 with it, and where that is deployed. What is bad is one of
 
@@ -44,6 +44,7 @@ with it, and where that is deployed. What is bad is one of
                                statement by its payload's digest
   HOST/REPO:TAG or …@sha256:…  an artifact
   FILE.pub or key:sha256:…     a key: what it signed; with --since, from a time on
+  "ISSUER SUBJECT", spiffe://… an identity: the same
   --builder URI                a builder: what provenance says it made; also with --since
 
 It looks in the repositories REPO… and in that of REF, which are read to the end; or,
@@ -62,7 +63,8 @@ which nobody authenticated when it was made, is listed apart with what rests on 
 
 --revoke DIR prepares revocations, and signs nothing: it makes the folder DIR with a
 predicate for each, and a script, revoke.sh, that revokes them when it is run with a
-key. They are of what was asked about; with --all, of everything affected as well.
+key, or with flags that say who signs. They are of what was asked about; with --all,
+of everything affected as well.
 
 Exit status: 0 everything could be looked at, 3 something could not.`,
 		Example: `  pedigree impact ocidir://registry:data --policy policy.yaml
@@ -208,6 +210,8 @@ func (gr *ground) impactStart(ctx context.Context, r *impactRequest) (lineage.St
 		s.Digest = d
 	} else if name, ok := strings.CutPrefix(r.subject, "key:"); ok {
 		return gr.knownKey(s, name, r)
+	} else if c, ok := verify.ParseCredential(r.subject); ok && strings.Contains(r.subject, "://") {
+		return gr.identity(s, c)
 	} else if ref, err := attest.ParseReference(r.subject); err == nil && (ref.Tag != "" || !ref.Digest.IsZero()) {
 		if r.start, err = gr.resolve(ctx, r.subject); err != nil {
 			return s, err
@@ -233,7 +237,7 @@ func digestOf(s string) (attest.Digest, bool) {
 
 // knownKey finds a key that is trusted by its name.
 func (gr *ground) knownKey(s lineage.Start, fingerprint string, r *impactRequest) (lineage.Start, error) {
-	for _, k := range gr.keys {
+	for _, k := range gr.signers.Keys {
 		if k.Fingerprint().String() == fingerprint {
 			s.Credential, r.key = verify.KeyCredential(k), &k
 			return s, nil
@@ -242,19 +246,31 @@ func (gr *ground) knownKey(s lineage.Start, fingerprint string, r *impactRequest
 	return s, &attest.Refusal{Code: attest.CodeUsage, About: r.subject, Why: "is none of the keys that are trusted here, and what others signed is not seen", Next: "name its file: FILE.pub"}
 }
 
+// identity starts at an identity that counts here: what others signed is not seen.
+func (gr *ground) identity(s lineage.Start, c verify.Credential) (lineage.Start, error) {
+	s.Credential = c
+	switch {
+	case gr.signers.Trust == nil:
+		return s, &attest.Refusal{Code: attest.CodeUsage, About: c.String(), Why: "is an identity, and nobody is named who vouches for it", Next: "--trust FILE: a trust file, or the trusted_root.json of the Sigstore instance"}
+	case !gr.signers.May(c):
+		return s, &attest.Refusal{Code: attest.CodeUsage, About: c.String(), Why: "is nobody in the policy, which counts nothing that it signed", Next: "ask without a policy: --trust FILE alone; and compare issuer and subject character by character"}
+	}
+	return s, nil
+}
+
 // keyFile reads a key that may not be trusted yet. To find what it signed, it has to
 // be: under a policy, whom the policy does not know has made nothing.
 func (gr *ground) keyFile(ctx context.Context, s lineage.Start, r *impactRequest) (lineage.Start, error) {
 	b, err := readFile(r.subject, maxKeyFile)
 	if err != nil {
-		return s, &attest.Refusal{Code: attest.CodeUsage, About: r.subject, Why: "is no digest, no commit, no reference with a tag or digest, and no file", Err: cause(err), Next: "see pedigree impact --help"}
+		return s, &attest.Refusal{Code: attest.CodeUsage, About: r.subject, Why: "is no digest, no commit, no identity, no reference with a tag or digest, and no file", Err: cause(err), Next: "see pedigree impact --help"}
 	}
 	k, err := attest.ParsePublicKey(b)
 	if err != nil {
 		return s, about(r.subject, err)
 	}
 	s.Credential, r.key = verify.KeyCredential(k), &k
-	if gr.names[s.Credential] != "" {
+	if gr.name(s.Credential) != "" {
 		return s, nil
 	}
 	if gr.policy != nil {
@@ -262,7 +278,7 @@ func (gr *ground) keyFile(ctx context.Context, s lineage.Start, r *impactRequest
 	}
 	gr.trustToo(k, r.subject)
 	if gr.index != nil {
-		return s, gr.index.Trusted(ctx, gr.beliefs())
+		return s, gr.index.Trusted(ctx, lineage.Beliefs(gr.signers))
 	}
 	return s, nil
 }
@@ -284,7 +300,7 @@ func (gr *ground) admits() func(verify.Evidence) bool {
 		}
 		// What cannot be read may be of any step of its type.
 		return slices.ContainsFunc(scope.Follow, func(f verify.Follow) bool {
-			return f.PredicateType == e.PredicateType() && slices.Contains(f.By, e.ID().Credential)
+			return f.PredicateType == e.PredicateType() && f.Lets(e)
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/internal/report"
 	"github.com/pedigree-ml/pedigree/verify/lineage"
 )
 
@@ -76,7 +77,7 @@ func (a *app) prepareRevocations(found *lineage.ImpactAnswer, lib *library, r *i
 	now := a.Now().UTC().Truncate(time.Second)
 	for _, one := range list {
 		rev := predicate.Revocation{Action: predicate.ActionRevoke, Target: one.target, Reason: p.reason, IssuedAt: now}
-		if one.target == predicate.TargetKey && found.Start.Since != nil {
+		if (one.target == predicate.TargetKey || one.target == predicate.TargetIdentity) && found.Start.Since != nil {
 			rev.EffectiveFrom = *found.Start.Since
 		}
 		b, err := predicate.Encode(predicate.TypeRevocation, rev)
@@ -100,7 +101,10 @@ func (a *app) prepareRevocations(found *lineage.ImpactAnswer, lib *library, r *i
 	if r.policy != "" {
 		with = " --policy " + attest.Printable(shellQuoted(r.policy))
 	}
-	a.note("nothing was signed. %s has %d to revoke; read %s, and run it with a key: sh %s KEY%s; the predicates beside it are what is signed, for reading", attest.Printable(p.dir), len(list), attest.Printable(script), attest.Printable(script), with)
+	if r.file != "" {
+		with += " --trust " + attest.Printable(shellQuoted(r.file))
+	}
+	a.note("nothing was signed. %s has %d to revoke; read %s, and run it with a key, sh %s KEY%s, or with what says who signs in its place, as --identity-token FILE; the predicates beside it are what is signed, for reading", attest.Printable(p.dir), len(list), attest.Printable(script), attest.Printable(script), with)
 	a.note("a policy with `revocation:` refuses whatever was made from something revoked: %d artifacts here, %d of them deployed now", found.Counts.Affected, found.Counts.Deployed)
 	if !p.all && found.Counts.Affected > 0 {
 		a.note("whoever looks at no ancestors sees no revocation of an ancestor; --all prepares one for each")
@@ -121,11 +125,18 @@ func revocationsOf(found *lineage.ImpactAnswer, lib *library, all bool) []prepar
 	}
 	switch found.Start.Kind {
 	case "credential":
-		flags := []string{"--of-key", `"$here/key.pub"`}
+		flags, key := []string{"--of-key", `"$here/key.pub"`}, strings.HasPrefix(found.Start.Credential, "key:")
+		if !key {
+			flags = []string{"--identity", shellQuoted(found.Start.Credential)}
+		}
 		if found.Start.Since != nil {
 			flags = append(flags, "--effective-from", found.Start.Since.Format(time.RFC3339))
 		}
-		statement(predicate.TargetKey, "key.json", "the key "+found.Start.Credential, flags...)
+		if key {
+			statement(predicate.TargetKey, "key.json", "the key "+found.Start.Credential, flags...)
+		} else {
+			statement(predicate.TargetIdentity, "identity.json", "the identity "+report.Who(found.Start.Credential), flags...)
+		}
 	case "statement":
 		statement(predicate.TargetPayload, "statement.json", "the statement "+found.Start.Digest.String(), "--payload", found.Start.Digest.String())
 	}
@@ -222,15 +233,19 @@ func revokeScript(list []prepared, reason string) string {
 	var b strings.Builder
 	b.WriteString(`#!/bin/sh
 # Revokes what pedigree impact found. Read it first: what is revoked is refused by
-# everybody whose policy lets the holder of the key revoke.
+# everybody whose policy lets whoever signs revoke.
 #
 #   sh revoke.sh KEY [FLAGS…]
+#   sh revoke.sh FLAGS…
 #
-# KEY is the private key to sign with. FLAGS go to each pedigree revoke, as
-# --policy FILE: then nothing is signed that would not count.
+# KEY is the private key to sign with. FLAGS go to each pedigree revoke; without a KEY
+# they say who signs, as --identity-token env --signing-config FILE, or --spiffe SOCKET.
+# With --policy FILE nothing is signed that would not count.
 set -eu
-key=${1:?"usage: sh revoke.sh KEY [FLAGS…]"}
-shift
+case ${1:?"usage: sh revoke.sh KEY [FLAGS…], or FLAGS… that say who signs"} in
+-*) ;;
+*) key=$1 && shift && set -- --key "$key" "$@" ;;
+esac
 here=$(CDPATH= cd -P -- "$(dirname -- "$0")" >/dev/null && pwd -P)
 `)
 	for _, p := range list {
@@ -242,7 +257,7 @@ here=$(CDPATH= cd -P -- "$(dirname -- "$0")" >/dev/null && pwd -P)
 		}
 		for _, ref := range p.refs {
 			words := append([]string{"pedigree", "revoke", shellQuoted(ref)}, p.flags...)
-			words = append(words, "--reason", shellQuoted(reason), "--key", `"$key"`, "--yes", `"$@"`)
+			words = append(words, "--reason", shellQuoted(reason), "--yes", `"$@"`)
 			b.WriteString(strings.Join(words, " ") + "\n")
 		}
 	}

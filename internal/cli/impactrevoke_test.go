@@ -30,6 +30,7 @@ func TestRevokeScript(t *testing.T) {
 	list := []prepared{
 		{file: "a.json", refs: []string{"ocidir://" + evil + "@sha256:1", "host/b@sha256:1"}, target: predicate.TargetArtifact, what: evil},
 		{file: "b.json", refs: []string{"host/c"}, flags: []string{"--of-key", `"$here/key.pub"`}, target: predicate.TargetKey, what: "the key"},
+		{file: "i.json", refs: []string{"host/e"}, flags: []string{"--identity", shellQuoted("https://ci.example " + evil)}, target: predicate.TargetIdentity, what: "the identity"},
 		{file: "c.json", refs: []string{"host/d@sha256:2"}, target: predicate.TargetArtifact, what: "x", done: evil},
 	}
 	script := filepath.Join(dir, "a folder", "revoke.sh")
@@ -39,22 +40,32 @@ func TestRevokeScript(t *testing.T) {
 	if err := os.WriteFile(script, []byte(revokeScript(list, evil)), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command("sh", script, "my key", "--policy", "a b")
-	c.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
-	out, err := c.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	rest := []string{"--reason", evil, "--key", "my key", "--yes", "--policy", "a b", "END"}
-	var want []string
-	for _, words := range [][]string{
-		{"revoke", "ocidir://" + evil + "@sha256:1"}, {"revoke", "host/b@sha256:1"}, {"revoke", "host/c", "--of-key", filepath.Join(filepath.Dir(script), "key.pub")},
-		{"revoke", "host/d@sha256:2"}, // somebody signed a revocation already: whether that counts is not known here
+	for _, tt := range []struct{ typed, said []string }{
+		{[]string{"my key", "--policy", "a b"}, []string{"--key", "my key", "--policy", "a b"}},
+		{[]string{"./-k"}, []string{"--key", "./-k"}},
+		{[]string{"--identity-token", "my token", "--fulcio", evil}, []string{"--identity-token", "my token", "--fulcio", evil}},
 	} {
-		want = append(append(want, words...), rest...)
+		c := exec.Command("sh", append([]string{script}, tt.typed...)...)
+		c.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
+		out, err := c.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest := append(append([]string{"--reason", evil, "--yes"}, tt.said...), "END")
+		var want []string
+		for _, words := range [][]string{
+			{"revoke", "ocidir://" + evil + "@sha256:1"}, {"revoke", "host/b@sha256:1"}, {"revoke", "host/c", "--of-key", filepath.Join(filepath.Dir(script), "key.pub")},
+			{"revoke", "host/e", "--identity", "https://ci.example " + evil},
+			{"revoke", "host/d@sha256:2"}, // somebody signed a revocation already: whether that counts is not known here
+		} {
+			want = append(append(want, words...), rest...)
+		}
+		if got := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"); !slices.Equal(got, want) {
+			t.Errorf("%q: got  %q\nwant %q", tt.typed, got, want)
+		}
 	}
-	if got := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"); !slices.Equal(got, want) {
-		t.Errorf("got  %q\nwant %q", got, want)
+	if err := exec.Command("sh", script).Run(); err == nil {
+		t.Error("ran without a word about who signs")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "ran")); err == nil {
 		t.Error("something else was run")

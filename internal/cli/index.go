@@ -14,7 +14,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/internal/index"
-	"github.com/pedigree-ml/pedigree/verify"
+	"github.com/pedigree-ml/pedigree/internal/report"
 	"github.com/pedigree-ml/pedigree/verify/lineage"
 )
 
@@ -43,7 +43,7 @@ type syncRequest struct {
 func (a *app) indexSyncCommand() *cobra.Command {
 	var r syncRequest
 	c := &cobra.Command{
-		Use:   "sync [REPO…] --index FILE (--policy FILE | --key FILE.pub…)",
+		Use:   "sync [REPO…] --index FILE (--policy FILE [--trust FILE] | --key FILE.pub… | --trust FILE)",
 		Short: "read repositories into an index",
 		Long: `Reads each repository to its end and keeps what trusted keys signed, with the
 manifests of all artifacts, in a file that the other commands take with --index.
@@ -142,7 +142,7 @@ func (gr *ground) sync(ctx context.Context, f *index.File, repos []attest.Reposi
 	defer wait()
 	set, end := bars.Count("reading artifacts")
 	defer end()
-	report, err = lineage.Crawl(ctx, f, holdings, lineage.CrawlOptions{Signers: verify.Signers{Keys: gr.keys}, Memory: f.Memory(), At: gr.question.At, Also: gr.scope().Also, Progress: set})
+	report, err = lineage.Crawl(ctx, f, holdings, lineage.CrawlOptions{Signers: gr.signers, Memory: f.Memory(), At: gr.question.At, Also: gr.scope().Also, Progress: set})
 	return report, places, err
 }
 
@@ -198,9 +198,9 @@ func (a *app) indexStatusCommand() *cobra.Command {
 		Use:   "status --index FILE",
 		Short: "show what an index has, and whether it is complete",
 		Long: `Shows for each repository of an index how much of it was read and when, and how
-many attestations were passed over because nobody trusted signed them. "not whole"
-means that the last reading did not come to its end, or could not look at
-something: sync again.`,
+many attestations were passed over because nobody trusted signed them; and who was
+believed then, with the digest of all that the trust led to. "not whole" means that
+the last reading did not come to its end, or could not look at something: sync again.`,
 		Example: "  pedigree index status --index fleet.index",
 		Args:    arguments(),
 		RunE: act(func(ctx context.Context, _ []string) error {
@@ -246,8 +246,39 @@ func (a *app) indexStatus(ctx context.Context, file, output string) error {
 		return err
 	}
 	fmt.Fprintf(&b, "%d bytes in all\n", size)
+	beliefsText(&b, list)
 	_, err = io.WriteString(a.Stdout, b.String())
 	return err
+}
+
+// maxBeliefs is how many of those who were believed are shown; JSON has them all.
+const maxBeliefs = 20
+
+// beliefsText says whom the readings believed: what others signed is not in the index.
+func beliefsText(b *strings.Builder, list []index.Status) {
+	for i, s := range list {
+		same := func(o index.Status) bool { return slices.Equal(o.Beliefs, s.Beliefs) }
+		if slices.ContainsFunc(list[:i], same) {
+			continue // said already
+		}
+		where := ""
+		if !slices.ContainsFunc(list, func(o index.Status) bool { return !same(o) }) {
+			where = "everywhere"
+		}
+		for _, o := range list[i:] {
+			if same(o) && where != "everywhere" {
+				where = strings.TrimPrefix(where+", "+attest.Printable(o.Repository), ", ")
+			}
+		}
+		fmt.Fprintf(b, "believed, %s:\n", where)
+		for n, belief := range s.Beliefs {
+			if n == maxBeliefs {
+				fmt.Fprintf(b, "  … and %d more: --output json\n", len(s.Beliefs)-n)
+				break
+			}
+			fmt.Fprintf(b, "  %s\n", report.Who(belief))
+		}
+	}
 }
 
 func (a *app) indexForgetCommand() *cobra.Command {

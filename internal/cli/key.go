@@ -23,8 +23,8 @@ const passwordVariable = "PEDIGREE_PASSWORD"
 const maxKeyFile = 64 << 10
 
 func (a *app) keyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "key", Short: "make keys"}
-	c.AddCommand(a.keyGenerateCommand())
+	c := &cobra.Command{Use: "key", Short: "make keys, and show them"}
+	c.AddCommand(a.keyGenerateCommand(), a.keyPublicCommand())
 	return group(c)
 }
 
@@ -107,11 +107,11 @@ func (a *app) newPassphrase() ([]byte, error) {
 	if s, ok := a.getenv(passwordVariable); ok {
 		return orNil([]byte(s)), nil
 	}
-	first, err := a.askSecret("passphrase for the new key (empty for none): ")
+	first, err := a.askSecret(passwordVariable, "passphrase for the new key (empty for none): ")
 	if err != nil || len(first) == 0 {
 		return nil, err
 	}
-	again, err := a.askSecret("the same once more: ")
+	again, err := a.askSecret(passwordVariable, "the same once more: ")
 	if err != nil {
 		return nil, err
 	}
@@ -128,11 +128,16 @@ func orNil(b []byte) []byte {
 	return b
 }
 
-// askSecret asks for a line on the terminal without showing it.
-func (a *app) askSecret(prompt string) ([]byte, error) {
+// askSecret asks for a line on the terminal without showing it. The variable is what
+// to set where nobody types.
+func (a *app) askSecret(variable, prompt string) ([]byte, error) {
 	f, ok := terminal(a.Stdin)
 	if !ok {
-		return nil, &attest.Refusal{Code: attest.CodeUsage, About: passwordVariable, Why: "is not set, and there is no terminal to ask on", Next: "set " + passwordVariable + "; an empty value means no passphrase"}
+		next := "set " + variable
+		if variable == passwordVariable {
+			next += "; an empty value means no passphrase"
+		}
+		return nil, &attest.Refusal{Code: attest.CodeUsage, About: variable, Why: "is not set, and there is no terminal to ask on", Next: next}
 	}
 	fmt.Fprint(a.Stderr, prompt)
 	b, err := term.ReadPassword(int(f.Fd()))
@@ -154,7 +159,7 @@ func (a *app) loadKey(name string) (*attest.KeySigner, error) {
 		if s, ok := a.getenv(passwordVariable); ok {
 			return []byte(s), nil
 		}
-		return a.askSecret("passphrase for " + attest.Printable(name) + ": ")
+		return a.askSecret(passwordVariable, "passphrase for "+attest.Printable(name)+": ")
 	})
 	if err != nil {
 		return nil, about(name, err)

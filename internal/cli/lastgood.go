@@ -171,7 +171,7 @@ func lastGoodStatus(repo attest.Repository, gr *ground, found *lineage.LastGood)
 	switch {
 	case len(found.Newer) > 0:
 		r.Why = fmt.Sprintf("none of %d versions satisfies %s", len(found.Newer), gr.policy.Name())
-		r.Next = "see why: " + shellWords([]string{"pedigree", "verify", repo.At(found.Newer[0].Digest).String(), "--policy", gr.named})
+		r.Next = "see why: " + shellWords(append([]string{"pedigree", "verify", repo.At(found.Newer[0].Digest).String(), "--policy", gr.named}, gr.besides...))
 	case found.TooNew > 0:
 		r.Why = fmt.Sprintf("no version was made before that time; %d were made later", found.TooNew)
 	default:
@@ -280,6 +280,7 @@ func (f *lastGoodFlags) deploying(ref attest.Reference, reason string, place lin
 	if f.roots != "" {
 		verify = append(verify, "--policy-roots", f.roots)
 	}
+	verify = append(verify, f.trustWords()...)
 	if f.context != "" {
 		verify = append(verify, "--context", f.context)
 	}
@@ -298,7 +299,8 @@ func (f *lastGoodFlags) deploying(ref attest.Reference, reason string, place lin
 		}
 		record = append(record, "--target", place.String())
 	}
-	return append(out, shellWords(append(record, "--reason", reason, "--loaded", "DIR", "--policy", f.policy, "--key", "KEY")))
+	record = append(record, "--reason", reason, "--loaded", "DIR", "--policy", f.policy)
+	return append(out, shellWords(append(append(record, f.trustWords()...), "--key", "KEY")))
 }
 
 // shellWords writes a command so that a shell reads these words.

@@ -80,7 +80,7 @@ func (gr *ground) survey(ctx context.Context, places []attest.Repository, also [
 	defer done()
 	s := lineage.NewSurvey()
 	report, err := lineage.Crawl(ctx, s, holdings, lineage.CrawlOptions{
-		Signers: verify.Signers{Keys: gr.keys}, Memory: gr.memory, At: gr.question.At, Also: slices.Concat(gr.scope().Also, also), Progress: progress,
+		Signers: gr.signers, Memory: gr.memory, At: gr.question.At, Also: slices.Concat(gr.scope().Also, also), Progress: progress,
 	})
 	return s, report.Missed, err
 }

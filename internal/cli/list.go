@@ -18,7 +18,9 @@ import (
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/oci"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/internal/report"
 	"github.com/pedigree-ml/pedigree/internal/strictjson"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // A listed is one attestation as `list` shows it: what it says of itself.
@@ -29,10 +31,15 @@ type listed struct {
 	BuildType     string        `json:"buildType,omitempty"`
 	Claimed       *time.Time    `json:"claimed,omitempty"`
 	SignedBy      string        `json:"signedBy,omitempty"` // the bundle's own word
-	Problem       string        `json:"problem,omitempty"`  // why it could not be read
+	// Identity and Claims are what the certificate says that comes with the bundle:
+	// whether an authority issued it, nobody asked.
+	Identity *trust.Identity `json:"identity,omitempty"`
+	Claims   *trust.Claims   `json:"claims,omitempty"`
+	Problem  string          `json:"problem,omitempty"` // why it could not be read
 
-	statement *attest.Statement
-	bundle    []byte
+	statement   *attest.Statement
+	bundle      []byte
+	certificate bool // it comes with one
 }
 
 func (a *app) listCommand() *cobra.Command {
@@ -129,6 +136,7 @@ func read(at attest.Attached) listed {
 		return fail(err)
 	}
 	l.Payload, l.SignedBy = attest.SHA256(b.Payload), keyName(b.KeyHint)
+	l.certified(b)
 	s, err := attest.ParseStatement(b.Payload)
 	if err != nil {
 		return fail(err)
@@ -144,6 +152,22 @@ func read(at attest.Attached) listed {
 		l.Claimed = &at
 	}
 	return l
+}
+
+// certified notes whom the certificate names that comes with a bundle, if there is one.
+func (l *listed) certified(b *attest.Bundle) {
+	if l.certificate = b.Certificate != nil; !l.certificate {
+		return
+	}
+	who, claims, err := trust.Holder(b.Certificate)
+	if err != nil {
+		l.SignedBy = "a certificate that names nobody: " + err.Error()
+		return
+	}
+	l.Identity, l.SignedBy = &who, who.String()
+	if claims != (trust.Claims{}) {
+		l.Claims = &claims
+	}
 }
 
 func (a *app) listJSON(ref attest.Reference, found []listed, incomplete error) error {
@@ -189,7 +213,7 @@ func (a *app) listText(ref attest.Reference, found []listed) error {
 		if name.IsZero() {
 			name = l.Manifest
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name.Short(), claimed, attest.Printable(what), attest.Printable(signer(l.SignedBy)))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name.Short(), claimed, attest.Printable(what), report.Who(l.signer()))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -201,11 +225,16 @@ func (a *app) listText(ref attest.Reference, found []listed) error {
 	return err
 }
 
-func signer(hint string) string {
-	if hint == "" {
+// signer is by whom an attestation says that it is signed; for people, it is shown by
+// report.Who.
+func (l *listed) signer() string {
+	switch {
+	case l.SignedBy == "":
 		return "-"
+	case l.certificate:
+		return l.SignedBy
 	}
-	return "key " + hint
+	return "key " + l.SignedBy
 }
 
 // typeName is the short name of a predicate type, with the build type's last
@@ -289,7 +318,16 @@ func (a *app) show(ctx context.Context, where, digest string, bundle bool) error
 // standard error, so that a JSON reader can be put behind the command.
 func (a *app) showStatement(l listed) error {
 	a.note("UNVERIFIED: this is what the document says; nobody checked who signed it")
-	a.note("payload %s, in manifest %s, says it is signed by %s", l.Payload, l.Manifest, attest.Printable(signer(l.SignedBy)))
+	if l.Identity == nil {
+		a.note("payload %s, in manifest %s, says it is signed by %s", l.Payload, l.Manifest, report.Who(l.signer()))
+	} else {
+		a.note("payload %s, in manifest %s, claims to be signed by %s (not verified)", l.Payload, l.Manifest, report.Who(l.signer()))
+		if l.Claims != nil {
+			for _, c := range report.ClaimsOf(*l.Claims) {
+				a.note("  the certificate claims %s: %s", c.Name, report.Who(c.Value))
+			}
+		}
+	}
 	_, err := io.WriteString(a.Stdout, statementText(l.statement))
 	return err
 }

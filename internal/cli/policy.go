@@ -51,7 +51,7 @@ POLICY is a YAML file, a signed policy, or a reference to one in a registry. Wit
 			return a.policyCheck(ctx, args[0], &trust, output, strict)
 		}),
 	}
-	trust.flags(c)
+	trust.rootsFlag(c)
 	c.Flags().StringVar(&output, "output", "text", "text or json")
 	c.Flags().BoolVar(&strict, "strict", false, "fail if there is a warning")
 	return c
@@ -77,7 +77,7 @@ the roots must have signed it.`,
 			return a.policyExplain(ctx, args[0], &trust, output)
 		}),
 	}
-	trust.flags(c)
+	trust.rootsFlag(c)
 	c.Flags().StringVar(&output, "output", "text", "text or json")
 	return c
 }
@@ -158,14 +158,14 @@ func (a *app) policyCheck(ctx context.Context, file string, trust *policyTrust, 
 	if err := a.tellCheck(check, output); err != nil {
 		return err
 	}
-	if !p.TrustsClaimedTimes() {
-		a.note("note: no evidence by plain keys can satisfy this policy, since nobody authenticates their times; unsafeTime: claimed would take the signers' word")
+	if !p.TrustsClaimedTimes() && p.NamesKeys() {
+		a.note("note: what plain keys sign counts only with a timestamp by an authority of the trust file; unsafeTime: claimed would take the signers' word")
 	}
 	if err := valid(p, file, a.Now()); err != nil {
 		return err
 	}
 	if n := check.Warnings(); strict && n > 0 {
-		return &attest.Refusal{Code: attest.CodePolicyFinding, About: file, Why: fmt.Sprintf("%d of the findings are warnings", n), Next: "follow the advice of each, or leave --strict out"}
+		return &attest.Refusal{Code: attest.CodePolicyFinding, About: file, Why: plural(n, "warning"), Next: "follow the advice of each, or leave --strict out"}
 	}
 	return nil
 }

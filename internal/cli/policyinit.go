@@ -80,9 +80,12 @@ func (a *app) policyInit(name, dir string) error {
 			return &attest.Refusal{Code: attest.CodeUsage, About: path, Why: "is there already, and nothing is overwritten", Err: cause(err), Next: "name another folder with --dir"}
 		}
 	}
-	keys := filepath.Join(dir, "keys") // where the templates' policies look for keys
-	if err := os.MkdirAll(keys, 0o755); err != nil {
-		return &attest.Refusal{Code: attest.CodeFileIO, About: keys, Why: "the folder cannot be made", Err: cause(err)}
+	folder := dir
+	if templates.Keys(name) {
+		folder = filepath.Join(dir, "keys") // where the templates' policies look for keys
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return &attest.Refusal{Code: attest.CodeFileIO, About: folder, Why: "the folder cannot be made", Err: cause(err)}
 	}
 	var b strings.Builder
 	for _, f := range list {
@@ -119,9 +122,17 @@ func nextSteps(w *strings.Builder, list []templates.File, dir string) error {
 	}
 	file := filepath.Join(dir, "policy.yaml")
 	fmt.Fprintf(w, "\nTry it out; no keys are needed, the tests make their own:\n\n  pedigree policy test %s --cover\n", file)
-	w.WriteString("\nThe policy names a public key for each of these, in files that do not exist yet. Each\nof them makes a key, keeps the private half, and gives you the public one:\n\n")
-	var theirs []string
+	if p.NamesKeys() {
+		w.WriteString("\nThe policy names a public key for each of these, in files that do not exist yet. Each\nof them makes a key, keeps the private half, and gives you the public one:\n\n")
+	}
+	var theirs, identities []string
 	for _, party := range p.Parties() {
+		if len(party.Rules) > 0 {
+			for _, m := range party.Means {
+				identities = append(identities, "  "+party.Name+"  "+m.String()+"\n")
+			}
+			continue
+		}
 		if _, name, other := strings.Cut(party.Name, "/"); other {
 			theirs = append(theirs, filepath.Join(dir, "keys", name+".pub"))
 			continue
@@ -130,6 +141,9 @@ func nextSteps(w *strings.Builder, list []templates.File, dir string) error {
 	}
 	if len(theirs) > 0 { // another policy's keys are their owners' business
 		fmt.Fprintf(w, "\nThese keys are other people's. They give you the public half, and it goes here:\n\n  %s\n", strings.Join(theirs, "\n  "))
+	}
+	if len(identities) > 0 {
+		fmt.Fprintf(w, "\nThe policy names these identities, as certificates have them. Put yours in their place,\nand say in a trust file which authorities vouch for them (pedigree trust init):\n\n%s", strings.Join(identities, ""))
 	}
 	for _, f := range list {
 		if other := filepath.Join(dir, f.Name); filepath.Ext(f.Name) == ".yaml" && f.Name != "policy.yaml" && f.Name != "policy_test.yaml" {

@@ -27,7 +27,8 @@ func (a *app) policySignCommand() *cobra.Command {
 		Short: "sign a policy as one of its roots",
 		Long: `Signs a policy with everything that it names, so that it is the same policy wherever
 it is read. POLICY is a YAML file, or a signed policy (a file, or a reference to one
-in a registry), which gets a further signature: roots sign one after the other.
+in a registry), which gets a further signature: roots sign one after the other. Roots
+are keys: a policy is what says which identities count, so none of them signs it.
 
 What does not load, or has expired, is not signed. Prints the policy's digest, and
 with --push the reference. Read what you sign: pedigree policy explain.
@@ -60,7 +61,7 @@ func (a *app) policySign(ctx context.Context, name string, f signFlags) error {
 	if err != nil {
 		return err
 	}
-	key, err := a.loadKey(f.key)
+	key, err := a.keySigner(ctx, f.key)
 	if err != nil {
 		return err
 	}

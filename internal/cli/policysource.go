@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/pedigree-ml/pedigree/attest/oci"
 	"github.com/pedigree-ml/pedigree/internal/state"
 	"github.com/pedigree-ml/pedigree/policy"
+	"github.com/pedigree-ml/pedigree/verify/trust"
 )
 
 // policyArtifact is how a signed policy lies in a registry (docs/format/policy.md).
@@ -110,15 +112,25 @@ func policyProblem(name string, err error) error {
 	return about(name, err)
 }
 
-// A policyTrust is what is asked of a policy besides that it loads.
+// A policyTrust is what is asked of a policy besides that it loads, and what is
+// believed of those whom it names.
 type policyTrust struct {
-	roots    string // the file of root keys; "" for none
-	stateDir string // where this verifier remembers; "" for nowhere
+	trustSource
+	roots    string       // the file of root keys; "" for none
+	believed *trust.Trust // what it says; nil: nobody vouches for anybody
+	stateDir string       // where this verifier remembers; "" for nowhere
 	state    *state.Dir
 	marks    []policy.Mark // what is remembered
 }
 
 func (q *policyTrust) flags(c *cobra.Command) {
+	q.rootsFlag(c)
+	c.Flags().StringVar(&q.file, "trust", "", "the `FILE` that says who vouches for identities and times: a trust file, or a trusted_root.json")
+	q.cacheFlag(c)
+}
+
+// rootsFlag is for commands that only read a policy.
+func (q *policyTrust) rootsFlag(c *cobra.Command) {
 	c.Flags().StringVar(&q.roots, "policy-roots", "", "the `FILE` of root keys that must have signed the policy; an unsigned one is refused then")
 }
 
@@ -147,10 +159,67 @@ func (a *app) recall(q *policyTrust) (notes []string, err error) {
 	return []string{fmt.Sprintf("--state: sequence numbers remembered from before: %d", len(q.marks))}, nil
 }
 
-// trustedPolicy reads a policy and asks who signed it, if roots are named, and
+// trustWords are what a command is told that is to believe the same.
+func (q *policyTrust) trustWords() []string {
+	if q.file == "" {
+		return nil
+	}
+	words := []string{"--trust", q.file}
+	if q.cache != "" {
+		words = append(words, "--trust-cache", q.cache)
+	}
+	return words
+}
+
+// believe loads the trust file, if one is named. Notes are for the report.
+func (a *app) believe(ctx context.Context, q *policyTrust) (notes []string, err error) {
+	if q.file == "" {
+		return nil, nil
+	}
+	q.believed, notes, err = a.loadTrust(ctx, q.trustSource)
+	if err == nil && q.believed == nil {
+		return nil, attest.Refuse(attest.CodeInternal, "%s was read, and nothing came of it", q.file) // unreachable
+	}
+	return notes, err
+}
+
+// trustedPolicy reads a policy and what vouches for those whom it names. A policy
+// that names identities is refused where nothing does: every signature by them would
+// be a stranger's, and the answer would look like one about the model.
+func (a *app) trustedPolicy(ctx context.Context, name string, q *policyTrust) (*policy.Policy, *policyText, []string, error) {
+	p, text, notes, err := a.rootedPolicy(ctx, name, q)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	more, err := a.believe(ctx, q)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if q.believed == nil && p.NamesIdentities() {
+		return nil, nil, nil, &attest.Refusal{Code: attest.CodeUsage, About: name, Why: "the policy names identities, and nobody is named who vouches for them", Next: "--trust FILE: a trust file (pedigree trust init), or the trusted_root.json of the Sigstore instance"}
+	}
+	return p, text, append(notes, more...), nil
+}
+
+// holds refuses to answer, or to sign, under another trust than the policy asks for, or
+// under one that is over. A verdict says so itself; other answers would only lack what
+// the right one would have shown.
+func (q *policyTrust) holds(p *policy.Policy, at time.Time) error {
+	want, got := p.Trust(), q.believed.Digest()
+	if !want.IsZero() && got != want {
+		r := &attest.Refusal{Code: attest.CodeTrustRoot, About: q.file, Why: fmt.Sprintf("the policy %s asks for the trust file %s, and this is %s", p.Name(), want, got), Next: "name the trust file that the policy asks for; or its owners publish a version that names this one"}
+		if q.believed == nil {
+			r.About, r.Why, r.Next = "--trust", fmt.Sprintf("the policy %s asks for the trust file %s, and none was named", p.Name(), want), "--trust FILE"
+		}
+		return r
+	}
+	return q.believed.Stale(at)
+}
+
+// rootedPolicy reads a policy and asks who signed it, if roots are named, and
 // whether it went back. Without roots, a policy under a tag is refused: whoever may
 // write to the repository could put another one there.
-func (a *app) trustedPolicy(ctx context.Context, name string, q *policyTrust) (*policy.Policy, *policyText, []string, error) {
+func (a *app) rootedPolicy(ctx context.Context, name string, q *policyTrust) (*policy.Policy, *policyText, []string, error) {
 	t, err := a.readPolicy(ctx, name)
 	if err != nil {
 		return nil, nil, nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -21,9 +22,10 @@ type revokeFlags struct {
 	action, reason, from     string
 	replacedBy               string
 	restores                 []string
-	incident, key, policy    string
-	trust                    policyTrust
-	yes                      bool
+	incident, policy         string
+	signing
+	trust policyTrust
+	yes   bool
 
 	// worked out of the above
 	target      string // one of the Target… constants
@@ -43,7 +45,8 @@ verifier looks. What is revoked is one of
   REF                              an artifact, and all that was made from it
   REPOSITORY --payload DIGEST      a statement, as if it had not been made
   REPOSITORY --of-key FILE.pub     a key: all that it signed, unless a trusted time is older
-  REPOSITORY --identity "I S"      an identity, by issuer and subject: the same
+  REPOSITORY --identity "I S"      an identity, by issuer and subject or as a SPIFFE id:
+                                   the same
 
 REPOSITORY is where the evidence lies. --action says what happens to it: revoke, for
 good; quarantine, until it is looked into; supersede, because --replaced-by is to be
@@ -64,18 +67,18 @@ then somebody who may delete from the repository could hide it.`,
 	fl := c.Flags()
 	fl.StringVar(&f.payload, "payload", "", "the `DIGEST` of the statement to take back")
 	fl.StringVar(&f.ofKey, "of-key", "", "the public key to take back: `FILE.pub`")
-	fl.StringVar(&f.identity, "identity", "", "the identity to take back: `\"ISSUER SUBJECT\"`")
+	fl.StringVar(&f.identity, "identity", "", "the identity to take back: `\"ISSUER SUBJECT\"`, or a SPIFFE id")
 	fl.StringVar(&f.action, "action", predicate.ActionRevoke, "revoke, quarantine, supersede or restore")
 	fl.StringVar(&f.reason, "reason", "", "why, published with the revocation")
 	fl.StringVar(&f.from, "effective-from", "", "since when, as 2026-05-01T00:00:00Z, also before now (default: now)")
 	fl.StringVar(&f.replacedBy, "replaced-by", "", "with supersede: the `DIGEST|REF` to use instead")
 	fl.StringArrayVar(&f.restores, "restores", nil, "with restore: the `PAYLOAD` of a revocation to take back (repeatable)")
 	fl.StringVar(&f.incident, "incident", "", "where the incident is described, published with the revocation")
-	fl.StringVar(&f.key, "key", "", "the private key to sign with")
+	f.signing.flags(c)
 	fl.StringVar(&f.policy, "policy", "", "refuse to sign what would not count under this policy: a `FILE`, or a reference to a signed one")
 	f.trust.flags(c)
 	fl.BoolVar(&f.yes, "yes", false, "do not ask")
-	required(c, "reason", "key")
+	required(c, "reason")
 	return c
 }
 
@@ -83,7 +86,8 @@ func (a *app) revoke(ctx context.Context, f revokeFlags) error {
 	if err := a.canAsk(f.yes, "say --yes, if it is meant"); err != nil {
 		return err
 	}
-	key, err := a.loadKey(f.key)
+	f.signing.trusted = f.trust.trustSource
+	by, err := a.signer(ctx, f.signing)
 	if err != nil {
 		return err
 	}
@@ -94,7 +98,7 @@ func (a *app) revoke(ctx context.Context, f revokeFlags) error {
 	if err := a.revokeAction(ctx, repo, ref, &f); err != nil {
 		return err
 	}
-	if err := a.mayRevoke(ctx, &f, verify.KeyCredential(key.Public())); err != nil {
+	if err := a.mayRevoke(ctx, &f, by.credential()); err != nil {
 		return err
 	}
 	a.tellRevocation(ref, &f)
@@ -108,7 +112,7 @@ func (a *app) revoke(ctx context.Context, f revokeFlags) error {
 	for _, d := range f.restored {
 		pred.Restores = append(pred.Restores, predicate.Restored{Payload: predicate.DigestSet{Digest: d}})
 	}
-	payload, err := a.signAndAttach(ctx, repo, ref, predicate.TypeRevocation, pred, key)
+	payload, err := a.signAndAttach(ctx, repo, ref, predicate.TypeRevocation, pred, by)
 	if err != nil {
 		return err
 	}
@@ -171,12 +175,18 @@ func (f *revokeFlags) standsFor() (attest.Digest, error) {
 		return k.Fingerprint(), nil
 	}
 	f.target = predicate.TargetIdentity
-	issuer, subject, ok := strings.Cut(f.identity, " ")
-	if !ok || issuer == "" || subject == "" || strings.Contains(f.identity, "\n") {
-		return attest.Digest{}, &attest.Refusal{Code: attest.CodeUsage, About: "--identity", Why: fmt.Sprintf("%.80q is no issuer and subject", f.identity), Next: `for instance --identity "https://accounts.example alice@acme.example"`}
+	who, err := identityCredential("--identity", f.identity)
+	return who.Standin(), err
+}
+
+// identityCredential reads an identity in its one spelling: "ISSUER SUBJECT", or a
+// SPIFFE id.
+func identityCredential(flag, s string) (verify.Credential, error) {
+	c, ok := verify.ParseCredential(s)
+	if _, named := c.Identity(); !ok || !named || strings.ContainsFunc(s, unicode.IsControl) {
+		return verify.Credential{}, &attest.Refusal{Code: attest.CodeUsage, About: flag, Why: fmt.Sprintf("%.80q is no issuer and subject", s), Next: `for instance "https://accounts.example alice@acme.example", or a SPIFFE id, "spiffe://prod.acme.example/trainer"`}
 	}
-	// The name of an identity: docs/format/standin.md.
-	return attest.SHA256([]byte(issuer + "\n" + subject)), nil
+	return c, nil
 }
 
 // payloadDigest reads the digest of a statement's bytes.

@@ -24,7 +24,7 @@ func (e *ranError) Unwrap() error { return e.err }
 func (a *app) execute(ctx context.Context) error {
 	root := a.root()
 	root.SetArgs(a.Args)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	var ran *ranError
 	switch {
 	case err == nil:
@@ -34,7 +34,7 @@ func (a *app) execute(ctx context.Context) error {
 	case attest.RefusalCode(err) != "":
 		return err
 	}
-	return &attest.Refusal{Code: attest.CodeUsage, Why: oneLine(err.Error()), Next: "see pedigree help"}
+	return &attest.Refusal{Code: attest.CodeUsage, Why: oneLine(err.Error()), Next: "see " + c.CommandPath() + " --help"}
 }
 
 // oneLine makes cobra's suggestions part of the sentence.
@@ -61,12 +61,13 @@ policy or key; 3 UNDECIDED, something could not be looked at; 4 a bug.`,
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "print no notes and no progress")
+	root.PersistentFlags().BoolVar(&a.offline, "offline", false, "send no packet: ask no registry and no TUF repository")
 	root.PersistentFlags().BoolVar(&a.noProgress, "no-progress", false, "print no progress bars")
 	root.AddCommand(
 		a.keyCommand(), a.pushCommand(), a.pullCommand(), a.runCommand(), a.attestCommand(), a.approveCommand(),
-		a.attachCommand(), a.listCommand(), a.showCommand(), a.verifyCommand(), a.verifyBundleCommand(),
+		a.attachCommand(), a.listCommand(), a.showCommand(), a.verifyCommand(), a.verifyBundleCommand(), a.signBundleCommand(),
 		a.traceCommand(), a.diffCommand(), a.lastGoodCommand(), a.historyCommand(), a.impactCommand(), a.accessCommand(), a.indexCommand(),
-		a.statusCommand(), a.revokeCommand(), a.denylistCommand(), a.policyCommand(), a.demoCommand(), a.versionCommand())
+		a.statusCommand(), a.revokeCommand(), a.denylistCommand(), a.policyCommand(), a.trustCommand(), a.demoCommand(), a.versionCommand())
 	group(root)
 	completions(root)
 	return root

@@ -17,7 +17,7 @@ import (
 type runFlags struct {
 	inputs, outputs, params []string
 	about, typ, predicate   string
-	key                     string
+	signing
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -41,6 +41,9 @@ An input is one of
 
 With --about, the command's predicate file is attested about an artifact, in place
 of outputs.
+
+Who signs is asked before the command starts, and again when it has ended: a platform
+is asked for a new token then, and a token in a variable must still be good.
 
 The exit status is the command's own; 125 if the step could not be recorded, 126
 and 127 if the command could not be started or found.`,
@@ -72,8 +75,9 @@ and 127 if the command could not be started or found.`,
 	fl.StringVar(&spec.Builder, "builder", "", "the `URI` of who runs this (default "+step.DefaultBuilder+")")
 	fl.StringVar(&spec.Log, "log", "", "write the command's output to this `FILE` too")
 	fl.BoolVar(&spec.RecordFailure, "record-failure", false, "with --about: attest a failed command as a failed test")
-	fl.StringVar(&f.key, "key", "", "the private key to sign with")
-	required(c, "step", "key")
+	f.signing.flags(c)
+	f.signing.trustFlag(c)
+	required(c, "step")
 	return c
 }
 
@@ -81,9 +85,12 @@ func (a *app) run(ctx context.Context, spec step.Spec, f runFlags) error {
 	if err := f.parse(&spec); err != nil {
 		return &statusError{step.StatusFailed, err}
 	}
-	key, err := a.loadKey(f.key)
+	by, err := a.signer(ctx, f.signing)
 	if err != nil {
 		return &statusError{step.StatusFailed, err}
+	}
+	if f.signing.keyless() && f.token != "github" {
+		a.note("when the command has ended, the identity token is read again, and must still be good")
 	}
 	bars, wait := a.progress()
 	defer wait()
@@ -92,10 +99,10 @@ func (a *app) run(ctx context.Context, spec step.Spec, f runFlags) error {
 			repo, err := oci.Open(r, a.ociOptions(bars))
 			return stepStore{repo, a.ociOptions(bars)}, err
 		},
-		Signer: key,
-		Now:    a.Now,
-		Rand:   rand.Reader,
-		Stdin:  a.Stdin,
+		Sign:  by.bundle,
+		Now:   a.Now,
+		Rand:  rand.Reader,
+		Stdin: a.Stdin,
 		// Standard output carries the result, which is what was attested.
 		Stdout:  a.Stderr,
 		Stderr:  a.Stderr,

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/examples/credit"
 	"github.com/pedigree-ml/pedigree/internal/cli"
+	"github.com/pedigree-ml/pedigree/internal/pkcs11"
 )
 
 // TestMain makes this binary the program, when a script runs it under its name.
@@ -61,6 +63,13 @@ func TestScripts(t *testing.T) {
 			case "suite":
 				_, err := os.Stat(filepath.Join(suite, "sigstore", "bundle-verify"))
 				return err == nil, nil
+			case "pkcs11":
+				return pkcs11.Built, nil
+			case "softhsm":
+				if softHSM() == "" && os.Getenv("CI") == "true" {
+					return false, errors.New("SoftHSM (softhsm2) or pkcs11-tool (opensc) is not here")
+				}
+				return softHSM() != "", nil
 			case "git":
 				_, err := exec.LookPath("git")
 				return err == nil, nil
@@ -68,11 +77,17 @@ func TestScripts(t *testing.T) {
 			return false, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status,
-			"same":   same,
-			"policy": writePolicy,
-			"trim":   trim,
-			"down":   down,
+			"instance":    instance,
+			"identify":    identify,
+			"status":      status,
+			"same":        same,
+			"policy":      writePolicy,
+			"trim":        trim,
+			"down":        down,
+			"authorities": authorities,
+			"workload":    workload,
+			"plugin":      plugin,
+			"token":       token,
 		},
 	})
 }
@@ -95,12 +110,16 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // same STATUS COMMAND… asks a question of the repositories and of the index i.db, under
-// the policy mini.yaml; status and JSON must be the same, byte for byte.
+// the policy mini.yaml and, if there is one, the trust file $TRUST; status and JSON must
+// be the same, byte for byte.
 func same(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: same STATUS command…")
 	}
 	asked := append(append([]string{args[0], "pedigree", "-q"}, args[1:]...), "--policy", "mini.yaml", "--output", "json")
+	if file := ts.Getenv("TRUST"); file != "" {
+		asked = append(asked, "--trust", file)
+	}
 	status(ts, false, asked)
 	bare := ts.ReadFile("stdout")
 	status(ts, false, append(asked, "--index", "i.db"))

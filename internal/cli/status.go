@@ -12,6 +12,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/internal/report"
 	"github.com/pedigree-ml/pedigree/policy"
 	"github.com/pedigree-ml/pedigree/verify"
 )
@@ -19,7 +20,7 @@ import (
 // statusFlags are what the status authority says.
 type statusFlags struct {
 	question
-	key      string
+	signing
 	validFor time.Duration
 	drop     bool
 }
@@ -51,13 +52,13 @@ gets a status. Prints the digest of each status's payload.`,
 			return a.statusPublish(ctx, f)
 		}),
 	}
-	f.flags(c)
+	f.question.flags(c)
 	f.stateFlag(c)
 	fl := c.Flags()
-	fl.StringVar(&f.key, "key", "", "the status authority's private key")
+	f.signing.flags(c)
 	fl.DurationVar(&f.validFor, "valid-for", 0, "how long the status holds, as 24h: how long a rollback could go unnoticed")
 	fl.BoolVar(&f.drop, "drop", false, "leave out what the last status lists and is gone")
-	required(c, "key", "valid-for")
+	required(c, "valid-for")
 	return c
 }
 
@@ -65,7 +66,8 @@ func (a *app) statusPublish(ctx context.Context, f statusFlags) error {
 	if f.validFor < time.Second {
 		return usage("--valid-for is %s; a status holds for a while", f.validFor)
 	}
-	key, err := a.loadKey(f.key)
+	f.signing.trusted = f.question.trustSource
+	by, err := a.signer(ctx, f.signing)
 	if err != nil {
 		return err
 	}
@@ -73,14 +75,20 @@ func (a *app) statusPublish(ctx context.Context, f statusFlags) error {
 	if err != nil {
 		return err
 	}
-	who := verify.KeyCredential(key.Public())
+	if err := in.trust.holds(in.policy, in.times.At); err != nil {
+		return err
+	}
+	who := by.credential()
 	if err := in.policy.MayPublish(who, in.times.At); err != nil {
 		return err
 	}
-	// Every key of the policy is listed, also one that signed nothing yet: that nobody
-	// took it back must be seen when it signs, a revocation say.
-	for _, k := range in.policy.Scope().Keys {
-		in.also = append(in.also, verify.KeyCredential(k).Standin())
+	// Every key and identity that the policy names is listed, also one that signed
+	// nothing yet: that nobody took it back must be seen when it signs, a revocation say.
+	// Whom a pattern means is known when they have signed.
+	for _, party := range in.policy.Parties() {
+		for _, c := range party.Credentials {
+			in.also = append(in.also, c.Standin())
+		}
 	}
 	// All are worked out before one is signed: half of an index would be worse than
 	// nothing.
@@ -97,15 +105,15 @@ func (a *app) statusPublish(ctx context.Context, f statusFlags) error {
 		drafts = append(drafts, s)
 	}
 	for i, ref := range in.targets {
-		if err := a.publishStatus(ctx, in, ref, drafts[i], key); err != nil {
+		if err := a.publishStatus(ctx, in, ref, drafts[i], by); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *app) publishStatus(ctx context.Context, in *inquiry, ref attest.Reference, s predicate.Status, key *attest.KeySigner) error {
-	payload, err := a.signAndAttach(ctx, in.repo, ref, predicate.TypeStatus, s, key)
+func (a *app) publishStatus(ctx context.Context, in *inquiry, ref attest.Reference, s predicate.Status, by *signature) error {
+	payload, err := a.signAndAttach(ctx, in.repo, ref, predicate.TypeStatus, s, by)
 	if err != nil {
 		return err
 	}
@@ -167,7 +175,7 @@ type publishedStatus struct {
 func lastStatus(p *policy.Policy, chain verify.Chain) (publishedStatus, error) {
 	var last publishedStatus
 	for _, e := range chain.Artifact(chain.Root()).Evidence {
-		if e.PredicateType() != predicate.TypeStatus || !slices.Contains(p.StatusBy(), e.ID().Credential) {
+		if e.PredicateType() != predicate.TypeStatus || !p.Publishes(e) {
 			continue
 		}
 		facts, err := e.Facts()
@@ -188,16 +196,17 @@ func lastStatus(p *policy.Policy, chain verify.Chain) (publishedStatus, error) {
 // checkDropped compares with the last status: whoever may remove evidence must not
 // have it taken off the list by waiting for the next one.
 func (a *app) checkDropped(p *policy.Policy, last publishedStatus, artifacts map[attest.Digest][]predicate.Listed, drop bool) error {
-	known := map[string]bool{}
-	for _, k := range p.Scope().Keys {
-		known[verify.KeyCredential(k).String()] = true
+	who := p.Scope().Signers
+	known := func(credential string) bool {
+		c, ok := verify.ParseCredential(credential)
+		return ok && who.May(c)
 	}
 	var gone []*attest.Refusal
 	for _, list := range last.lists {
 		for _, d := range slices.SortedFunc(maps.Keys(list), attest.Digest.Compare) {
 			for _, l := range list[d] {
-				if known[l.Credential] && !slices.Contains(artifacts[d], l) {
-					gone = append(gone, &attest.Refusal{Code: attest.CodeStatus, About: l.Payload.String(), Why: fmt.Sprintf("the status %d lists it about %s, signed by %s, and it is not there", last.sequence, d, l.Credential), Next: "restore it; to leave it out: --drop"})
+				if known(l.Credential) && !slices.Contains(artifacts[d], l) {
+					gone = append(gone, &attest.Refusal{Code: attest.CodeStatus, About: l.Payload.String(), Why: fmt.Sprintf("the status %d lists it about %s, signed by %s, and it is not there", last.sequence, d, report.Who(l.Credential)), Next: "restore it; to leave it out: --drop"})
 				}
 			}
 		}

@@ -123,10 +123,14 @@ func (gr *ground) trace(chain verify.Chain) *lineage.Graph {
 
 // trust says under what the question was asked.
 func (gr *ground) trust() lineage.Trust {
-	if gr.policy != nil {
-		return lineage.Trust{Policy: policyName(gr.policy), Digest: gr.policy.Digest()}
-	}
 	var t lineage.Trust
+	if b := gr.signers.Trust; b != nil {
+		t.Vouching = &lineage.Vouching{Name: b.Name(), Version: b.Version(), Digest: b.Digest()}
+	}
+	if gr.policy != nil {
+		t.Policy, t.Digest = policyName(gr.policy), gr.policy.Digest()
+		return t
+	}
 	for _, name := range gr.names {
 		t.Signers = append(t.Signers, name)
 	}
@@ -209,10 +213,12 @@ func executable() string {
 
 // trustLine says in one line under what was asked.
 func trustLine(t lineage.Trust) string {
-	if t.Policy == "" {
-		return "by keys alone, under no policy: what " + strings.Join(t.Signers, ", ") + " signed"
+	t.Outcome = "" // drawn by itself
+	line := report.TrustLine(t, t.Digest.String())
+	if v := t.Vouching; v != nil {
+		line += "; " + report.TrustName(v.Name, v.Version, v.Digest)
 	}
-	return "under the policy " + t.Policy + ", " + t.Digest.String()
+	return line
 }
 
 // contradictions compares what the artifact's own files claim. An index holds no

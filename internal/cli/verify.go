@@ -94,7 +94,7 @@ func (a *app) verify(ctx context.Context, q question, output string, as signedVe
 		return err
 	}
 	// Asked for first: a verdict that cannot be signed is not worth a walk.
-	if err := as.load(a); err != nil {
+	if err := as.load(ctx, a, q.trustSource); err != nil {
 		return err
 	}
 	in, err := a.ask(ctx, q)
@@ -176,6 +176,7 @@ type found struct {
 	chain  verify.Chain
 	times  policy.Question
 	named  string // how the caller named the policy
+	trust  string // and the trust file; "" for none
 	notes  []string
 }
 
@@ -264,6 +265,7 @@ func (in *inquiry) children(ctx context.Context, ref attest.Reference, b []byte)
 // look walks the chain behind one of the targets.
 func (in *inquiry) look(ctx context.Context, ref attest.Reference) (*found, error) {
 	scope := in.policy.Scope()
+	scope.Trust = in.trust.believed
 	if scope.Consult {
 		scope.Also = append(scope.Also, in.also...)
 	}
@@ -272,7 +274,7 @@ func (in *inquiry) look(ctx context.Context, ref attest.Reference) (*found, erro
 		return nil, err
 	}
 	in.app.remarks(chain)
-	return &found{in.policy, in.repo, ref, chain, in.times, in.named, in.notes}, nil
+	return &found{in.policy, in.repo, ref, chain, in.times, in.named, in.trust.file, in.notes}, nil
 }
 
 // times reads --at and --known. The clock is read once, so that no two checks
@@ -325,7 +327,7 @@ func (a *app) remarks(chain verify.Chain) {
 func (a *app) reportOptions(f *found) report.Options {
 	o := a.layout()
 	o.Reference, o.Notes = f.ref.String(), f.notes
-	o.Repository, o.Policy = f.ref.Repository.String(), f.named
+	o.Repository, o.Policy, o.Trust = f.ref.Repository.String(), f.named, f.trust
 	for i, u := range f.chain.Unseen() {
 		if i == maxRemarks {
 			o.Unseen = append(o.Unseen, fmt.Sprintf("… and %d more", len(f.chain.Unseen())-maxRemarks))

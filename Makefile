@@ -2,21 +2,30 @@
 # what a test needs beyond that, test/setup.sh installs or names.
 
 GO ?= go
+# BUILDTAGS=pkcs11 builds a program that signs with keys in hardware modules. It needs a
+# C compiler, and is not static.
+BUILDTAGS ?=
 # Modules of their own: the checking tools, and tests whose dependencies the
 # program must not have.
 MODULES := . tools $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
-.PHONY: build demo test check bench clean
+.PHONY: build demo demo-keyless test check bench clean
 
 build: ## build bin/pedigree, and bin/pedigree-layout, which it starts to draw
-	$(GO) build -trimpath -o bin/ ./cmd/pedigree ./cmd/pedigree-layout
+	$(GO) build -trimpath -tags '$(BUILDTAGS)' -o bin/ ./cmd/pedigree ./cmd/pedigree-layout
 
 demo: build ## a real pipeline, verified and attacked, in ./demo
 	./bin/pedigree demo --dir demo
 
+demo-keyless: build ## the same without key files, against a private Sigstore on loopback, in ./demo-keyless
+	$(GO) build -C test/e2e -o ../../bin/ ./cmd/demo-keyless
+	cd test/e2e && ../../bin/demo-keyless --dir ../../demo-keyless --pedigree ../../bin/pedigree
+
 test: ## everything the project can check about itself
 	./test/setup.sh
 	$(GO) test ./...
+	@if [ "$$($(GO) env CGO_ENABLED)" != 1 ]; then echo "left out: keys in hardware modules, because there is no C compiler" >&2; [ "$$CI" != true ]; \
+	else set -x; $(GO) test -tags pkcs11 ./internal/pkcs11 && $(GO) test -tags pkcs11 -run 'TestScripts/pkcs11' ./internal/cli; fi
 	@for m in $(filter-out . tools,$(MODULES)); do echo "cd $$m && $(GO) test ./..."; (cd $$m && $(GO) test ./...) || exit 1; done
 
 check: ## formatting, vet, staticcheck, tidy modules
@@ -30,4 +39,4 @@ bench: ## benchmarks, each beside its limit
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 clean: ## remove what was built
-	rm -rf bin demo
+	rm -rf bin demo demo-keyless

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests use beyond Go: git and a shell for the demonstration,
 # openssl to read our keys with somebody else's program, docker-registry as a real
-# registry without the referrers API, chromium to open drawings in a real browser, and
-# Graphviz's dot to read them. Each is a Debian package of the same name, but for dot.
+# registry without the referrers API, chromium to open drawings in a real browser,
+# Graphviz's dot to read them, and SoftHSM, OpenSC's pkcs11-tool and a C compiler for keys
+# in hardware modules. Most are Debian packages of the same name.
 # Where it cannot install, it says what will be left out; the tests skip those
 # parts by name, and fail where CI=true asks for everything.
 set -euo pipefail
@@ -15,7 +16,7 @@ if [ "$(id -u)" -eq 0 ]; then
 fi
 
 missing=()
-for program in git openssl docker-registry chromium dot:graphviz; do
+for program in git openssl docker-registry chromium dot:graphviz softhsm2-util:softhsm2 pkcs11-tool:opensc cc:build-essential; do
 	command -v "${program%%:*}" >/dev/null || missing+=("${program##*:}")
 done
 if [ ${#missing[@]} -eq 0 ]; then

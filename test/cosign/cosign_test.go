@@ -171,7 +171,7 @@ func (b *bench) weVerifyCosigns() {
 	b.must(err)
 	pub, err := attest.ParsePublicKey(pem)
 	b.must(err)
-	chain, err := verify.Walk(b.ctx(), b.ref.Digest, []verify.Source{b.repo}, verify.Scope{Keys: []attest.PublicKey{pub}})
+	chain, err := verify.Walk(b.ctx(), b.ref.Digest, []verify.Source{b.repo}, verify.Scope{Signers: verify.Signers{Keys: []attest.PublicKey{pub}}})
 	b.must(err)
 	evidence := chain.Artifact(b.ref.Digest).Evidence
 	if len(evidence) != 1 || evidence[0].PredicateType() != predicateType {
@@ -183,7 +183,7 @@ func (b *bench) weVerifyCosigns() {
 	}
 	stranger, err := attest.GenerateKey(attest.P256)
 	b.must(err)
-	chain, err = verify.Walk(b.ctx(), b.ref.Digest, []verify.Source{b.repo}, verify.Scope{Keys: []attest.PublicKey{stranger.Public()}})
+	chain, err = verify.Walk(b.ctx(), b.ref.Digest, []verify.Source{b.repo}, verify.Scope{Signers: verify.Signers{Keys: []attest.PublicKey{stranger.Public()}}})
 	b.must(err)
 	if n := len(chain.Artifact(b.ref.Digest).Evidence); n != 0 || chain.Strangers() != 1 {
 		t.Errorf("another key opens %d of cosign's attestations; %d strangers", n, chain.Strangers())

@@ -34,12 +34,8 @@ func verifier(trustedRoot []byte) func(bundle []byte) error {
 	}
 }
 
-// floor is below which a rate is no busy machine's doing any more. The target is twice
-// the peer's.
-const floor = 1.6
-
-// TestTwiceSigstore measures verifying against its target, twice the rate of sigstore-go
-// on one processor: from bytes to answer, on the same bundles, none of which is met twice.
+// TestTwiceSigstore holds verifying to its target, twice the rate of sigstore-go on one
+// processor: from bytes to answer, on the same bundles, none of which is met twice.
 func TestTwiceSigstore(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes two seconds")
@@ -68,7 +64,7 @@ func TestTwiceSigstore(t *testing.T) {
 	}
 	rate := float64(slices.Min(their)) / float64(slices.Min(our))
 	t.Logf("%d bundles: ours %v, sigstore-go %v: %.2f times its rate", len(bundles), slices.Min(our), slices.Min(their), rate)
-	if rate < floor {
+	if rate < 2 {
 		t.Errorf("verifying has %.2f times the rate of sigstore-go, and the target is 2", rate)
 	}
 }

@@ -370,3 +370,20 @@ func TestFalseNamesAreCharged(t *testing.T) {
 		}
 	}
 }
+
+// With anyone meant, those whom nobody could vouch for are still strangers: "it signed
+// nothing" would only mean that nobody looked.
+func TestAnyoneIsWhoCanBeVouchedFor(t *testing.T) {
+	k := newSigstoreWorld(t, "acme.example")
+	anyone := verify.Signers{Anyone: true, Trust: k.trust}
+	if !anyone.May(verify.IdentityCredential(ciTrainer)) {
+		t.Error("an instance vouches for its identities")
+	}
+	workload := verify.IdentityCredential(trust.Identity{Issuer: "spiffe://acme.example", Subject: "spiffe://acme.example/trainer"})
+	if anyone.May(workload) {
+		t.Error("no trust domain is listed, and a SPIFFE id counts")
+	}
+	if (verify.Signers{Anyone: true}).May(verify.IdentityCredential(ciTrainer)) {
+		t.Error("nobody is trusted, and an identity counts")
+	}
+}

@@ -26,7 +26,7 @@ type Signers struct {
 // whatever its certificate claims.
 func (s Signers) May(c Credential) bool {
 	if i, ok := c.Identity(); ok {
-		return s.Anyone || slices.ContainsFunc(s.Identities, func(r trust.Rule) bool { return r.Names(i) })
+		return s.Anyone && s.Trust.MayVouch(i) || slices.ContainsFunc(s.Identities, func(r trust.Rule) bool { return r.Names(i) })
 	}
 	return slices.ContainsFunc(s.keys(), func(k attest.PublicKey) bool { return KeyCredential(k) == c })
 }

@@ -13,6 +13,7 @@
 package trust
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
@@ -78,4 +79,18 @@ func (t *Trust) Expires() time.Time {
 		return time.Time{}
 	}
 	return t.expires
+}
+
+// MayVouch reports whether somebody whom the trust lists could vouch for an identity: of
+// a SPIFFE id, whether its trust domain is listed, and of every other, whether there is
+// any instance. Which issuers an instance knows is its own affair. That it does vouch is
+// for Authenticate to say.
+func (t *Trust) MayVouch(i Identity) bool {
+	if t == nil || i.IsZero() {
+		return false
+	}
+	if !i.IsSPIFFE() {
+		return len(t.instances) > 0
+	}
+	return slices.ContainsFunc(t.domains, func(d *domain) bool { return spiffeScheme+d.name == i.Issuer })
 }

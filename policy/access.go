@@ -50,8 +50,7 @@ func (t *telling) access() {
 
 // lasting reports whether the time of the question lies in a grant's time.
 func (ev *evaluator) lasting(f *predicate.AccessFacts) bool {
-	at := ev.t.At
-	return !f.NotBefore.After(at) && !f.GrantedAt.After(at.Add(skew)) && f.NotAfter.After(at)
+	return !ev.at.before(f.NotBefore) && !ev.at.ahead(f.GrantedAt) && ev.at.before(f.NotAfter)
 }
 
 // judgeGrant answers for one grant that was not withdrawn.
@@ -162,7 +161,7 @@ func (ev *evaluator) parentHolds(rule *accessRule, g, parent *record, node *veri
 		}
 		return no("%v", err) // unreachable: Within returns refusals
 	}
-	if why := ev.dated(parent, ev.t.At); len(why) > 0 {
+	if why := ev.dated(parent, ev.at); len(why) > 0 {
 		return no("%s", why[0].Why)
 	}
 	// That the time of the question lies in the parent's follows from Within.

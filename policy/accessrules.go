@@ -72,10 +72,10 @@ var distant = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 // key of nobody, and otherwise the code for a time that cannot be used; "" if it
 // counts. What was withdrawn is not asked.
 func (p *Policy) Counts(e verify.Evidence) (code attest.Code, why string) {
-	ev := &evaluator{d: p.doc, t: Question{At: distant, Known: distant}}
+	ev := &evaluator{d: p.doc, at: fixed(distant), upTo: fixed(distant)}
 	code, why = attest.CodeIdentity, "it is signed by no principal of the policy"
 	for _, r := range p.doc.whose(e.About(), e) {
-		dated := ev.dated(r, distant)
+		dated := ev.dated(r, ev.at)
 		switch {
 		case r.unclear():
 			code, why = attest.CodeIdentity, "by the policy's patterns several principals may have signed it, so it counts for none"

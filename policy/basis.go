@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
@@ -17,9 +16,9 @@ func (ev *evaluator) rests(s *step, c *candidate) {
 	if len(s.basis) == 0 {
 		return
 	}
-	at := c.claimed()
+	at := fixed(c.claimed())
 	if s.rebase {
-		at = ev.t.At // everything that is selected now, however late it came
+		at = ev.at // everything that is selected now, however late it came
 	}
 	named := map[predicate.Basis]bool{}
 	for _, b := range c.facts.Basis {
@@ -37,7 +36,7 @@ func (ev *evaluator) rests(s *step, c *candidate) {
 				if ev.satisfies(other, d).open {
 					st = Unknown // what carries over from a parent cannot be seen
 				}
-				c.fail(&c.eligible, st, Reason{Code: attest.CodeBasis, About: d.String(), Why: fmt.Sprintf("when %s approved (%s) there was no %s evidence to rest on", c.principal.name, stamp(at), name),
+				c.fail(&c.eligible, st, Reason{Code: attest.CodeBasis, About: d.String(), Why: fmt.Sprintf("when %s approved (%s) there was no %s evidence to rest on", c.principal.name, stamp(at.time()), name),
 					Next: "approve again: pedigree approve names what there is"})
 			}
 			for _, e := range chosen {
@@ -102,11 +101,11 @@ func (ev *evaluator) present(c *candidate) {
 // selectedAt returns what a step about an artifact selected at an earlier moment.
 // What the approval itself names counts as there even if the evaluator's clock
 // runs a little ahead of the approver's.
-func (ev *evaluator) selectedAt(s *step, d attest.Digest, at time.Time, named map[predicate.Basis]bool) []*candidate {
+func (ev *evaluator) selectedAt(s *step, d attest.Digest, at point, named map[predicate.Basis]bool) []*candidate {
 	var then []*candidate
 	for _, c := range ev.satisfies(s, d).candidates {
-		early := !c.when().After(at)
-		listed := named[predicate.Basis{Payload: c.id.Payload, Artifact: c.artifact}] && !c.when().After(at.Add(skew))
+		early := !at.before(c.when())
+		listed := named[predicate.Basis{Payload: c.id.Payload, Artifact: c.artifact}] && !at.ahead(c.when())
 		if c.hopeless || !early && !listed {
 			continue
 		}

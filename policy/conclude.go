@@ -23,8 +23,8 @@ func (ev *evaluator) verdict() *Verdict {
 	v := &Verdict{
 		Artifact:  root,
 		Policy:    PolicyRef{Name: d.name, Version: d.version, Digest: ev.p.digest, Expires: d.expires.UTC()},
-		At:        ev.t.At.UTC(),
-		Known:     ev.t.Known.UTC(),
+		At:        ev.at.time(),
+		Known:     ev.upTo.time(),
 		Evidence:  []Item{},
 		Lineage:   []Edge{},
 		Frontier:  []Frontier{},
@@ -43,10 +43,10 @@ func (ev *evaluator) verdict() *Verdict {
 		}
 		t.add(Requirement{Step: StepPolicy, Artifact: root, Reasons: []Reason{{Code: attest.CodeNoRule, Why: why, Next: "say which with --context"}}})
 	}
-	if ev.t.At.Before(d.notBefore) {
+	if ev.at.before(d.notBefore) {
 		t.add(Requirement{Step: StepPolicy, Artifact: root, Reasons: []Reason{{Code: attest.CodePolicyExpired, Why: "the policy holds from " + stamp(d.notBefore), Next: "use the version that holds now"}}})
 	}
-	if ev.t.At.After(d.expires) {
+	if ev.at.after(d.expires) {
 		t.add(Requirement{Step: StepPolicy, Artifact: root, Reasons: []Reason{{Code: attest.CodePolicyExpired, Why: "the policy expired " + stamp(d.expires), Next: "its owners publish a new version with a later metadata.expires"}}})
 	}
 	t.askTrust()
@@ -59,7 +59,7 @@ func (ev *evaluator) verdict() *Verdict {
 	t.access()
 	t.evidence()
 	t.close()
-	v.Outcome = conclude(t.answers)
+	v.Outcome, v.Until = conclude(t.answers), ev.at.until()
 	return v
 }
 

@@ -77,7 +77,7 @@ func (p *Policy) Consider(c verify.Chain, t Question, name string) (*Prospect, e
 	for _, basis := range s.basis {
 		other := p.doc.step(basis)
 		for _, d := range ev.targets(other) {
-			for _, e := range ev.selectedAt(other, d, t.At, nil) {
+			for _, e := range ev.selectedAt(other, d, ev.at, nil) {
 				out.Basis = append(out.Basis, Named{Step: basis, Payload: e.id.Payload, Artifact: e.artifact, PredicateType: other.predicate, Evidence: e.e})
 			}
 		}
@@ -178,7 +178,7 @@ func (q *Prospect) Admits(who verify.Credential, facts predicate.Facts, claims .
 // approval names, under conditions and a key that count.
 func (q *Prospect) admitsPlace(r *record, lines []*credential) error {
 	ev, s, p, facts, who := q.ev, q.step, r.principal, r.facts, r.id.Credential
-	if err := usable(lines, who, ev.t.At); err != nil {
+	if err := usable(lines, who, ev.at.time()); err != nil {
 		return err
 	}
 	if gone := ev.keyGone(r); gone != nil {

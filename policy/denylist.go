@@ -29,7 +29,7 @@ func (ev *evaluator) readDenylist(x *denial) *signedList {
 	var lists []*record
 	var unreadable *record
 	for _, r := range ev.rawRecords(anchor, predicate.TypeDenylist, x.by) {
-		if r.err == nil && (r.facts.Denylist.Name != x.list || r.claimed().After(ev.t.At.Add(skew))) {
+		if r.err == nil && (r.facts.Denylist.Name != x.list || ev.at.ahead(r.claimed())) {
 			continue
 		}
 		signed[r.id.Payload] = append(signed[r.id.Payload], r)
@@ -94,7 +94,7 @@ func (ev *evaluator) countSigners(x *denial, l *signedList, signed []*record) {
 	var reasons []Reason
 	for _, r := range signed {
 		gone, doubt := ev.withdrawn(r)
-		untimely := ev.dated(r, ev.t.At)
+		untimely := ev.dated(r, ev.at)
 		switch {
 		case gone != nil:
 			reasons = append(reasons, *gone)
@@ -125,10 +125,10 @@ func (ev *evaluator) countSigners(x *denial, l *signedList, signed []*record) {
 // datedList asks that the governing list is fresh.
 func (ev *evaluator) datedList(x *denial, l *signedList, publish string) {
 	f := l.governing.facts.Denylist
-	if ev.t.At.After(f.ValidUntil) {
+	if ev.at.after(f.ValidUntil) {
 		l.fail(Fail, Reason{Code: attest.CodeStale, About: l.governing.id.Payload.String(), Why: fmt.Sprintf("the deny list %s was valid until %s", x.list, stamp(f.ValidUntil)), Next: publish})
 	}
-	if age := ev.t.At.Sub(l.governing.claimed()); age > x.maxAge {
-		l.fail(Fail, Reason{Code: attest.CodeStale, About: l.governing.id.Payload.String(), Why: fmt.Sprintf("the deny list %s is %s old, at most %s are allowed", x.list, span(age), span(x.maxAge)), Next: publish})
+	if ev.at.older(l.governing.claimed(), x.maxAge) {
+		l.fail(Fail, Reason{Code: attest.CodeStale, About: l.governing.id.Payload.String(), Why: fmt.Sprintf("the deny list %s is %s old, at most %s are allowed", x.list, span(ev.at.age(l.governing.claimed())), span(x.maxAge)), Next: publish})
 	}
 }

@@ -22,8 +22,9 @@ func (p *Policy) Evaluate(c verify.Chain, q Question) *Verdict {
 
 // nothingToJudge is the answer where there is no policy or no chain.
 func nothingToJudge(c verify.Chain, q Question) *Verdict {
+	at, known := q.points()
 	return &Verdict{
-		Artifact: c.Root(), At: q.At.UTC(), Known: q.Known.UTC(), Context: q.Context,
+		Artifact: c.Root(), At: at.time(), Known: known.time(), Until: at.until(), Context: q.Context,
 		Requirements: []Requirement{{Step: StepPolicy, Artifact: c.Root(), Reasons: []Reason{{Code: attest.CodePolicyVacuous, Why: "no policy or no chain to judge"}}}},
 	}
 }
@@ -42,7 +43,9 @@ type evaluator struct {
 	p      *Policy
 	d      *document
 	chain  verify.Chain
-	t      Question
+	t      Question        // without its times
+	at     point           // that is asked about
+	upTo   point           // up to which evidence counts
 	except map[string]bool // steps that are left out: the approval that somebody considers, and others that may come later
 	// live says that somebody looks now, before a status can be there: that nothing
 	// was removed they see, or not, for themselves.
@@ -101,11 +104,9 @@ type key struct {
 }
 
 func newEvaluator(p *Policy, c verify.Chain, q Question) *evaluator {
-	if q.Known.IsZero() {
-		q.Known = q.At // as the time rules have it, and never "nothing is known"
-	}
+	at, known := q.points()
 	return &evaluator{
-		p: p, d: p.doc, chain: c, t: q,
+		p: p, d: p.doc, chain: c, t: q.without(), at: at, upTo: known,
 		shared:   &shared{left: p.doc.limits.requirements, limit: p.doc.limits.requirements, others: map[otherKey]*otherAnswer{}},
 		keys:     map[verify.Credential]*weighed{},
 		records:  map[attest.Digest][]*record{},

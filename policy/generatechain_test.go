@@ -97,7 +97,7 @@ func (x *trial) chain(t testing.TB, sources ...verify.Source) verify.Chain {
 
 func (x *trial) judge(t testing.TB, sources ...verify.Source) *policy.Verdict {
 	t.Helper()
-	return x.p.Evaluate(x.chain(t, sources...), x.q)
+	return evaluate(t, x.p, x.chain(t, sources...), x.q)
 }
 
 // story is what a failed test prints, so that the case can be looked at again.

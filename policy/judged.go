@@ -23,3 +23,12 @@ func (p *Policy) StepEvidence(name string) (verify.Follow, bool) {
 	}
 	return p.doc.follow(p.doc.step(name)), true
 }
+
+// Line returns the line of the policy's file on which a step begins, counted from 1; 0
+// if the policy has no such step.
+func (p *Policy) Line(step string) int {
+	if p.doc == nil || p.doc.step(step) == nil {
+		return 0
+	}
+	return p.doc.step(step).pos.line
+}

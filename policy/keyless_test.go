@@ -94,7 +94,7 @@ func (k *keyless) judge() *policy.Verdict {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	return p.Evaluate(k.chain(p), policy.Question{At: k.at, Known: k.known})
+	return evaluate(k.t, p, k.chain(p), policy.Question{At: k.at, Known: k.known})
 }
 
 // verdict signs everything and asks.

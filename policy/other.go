@@ -58,6 +58,7 @@ func (ev *evaluator) judgeOther(o *otherPolicy, d attest.Digest, a *otherAnswer)
 	q := ev.t
 	q.Context = o.context
 	sub := newEvaluator(o.policy, part, q)
+	sub.at, sub.upTo = ev.at, ev.upTo // what bounds its answer bounds this one
 	sub.above, sub.shared, sub.live = ev, ev.shared, ev.live
 	sub.place = ev.place + "/" + o.name
 	if o.policy.doc.status != nil {
@@ -168,18 +169,18 @@ func (ev *evaluator) notSummary(o *otherPolicy, r *record) *Reason {
 		return &Reason{Why: r.err.Error()}
 	}
 	tree := r.facts.Tree
-	if why := ev.dated(r, ev.t.At); len(why) > 0 {
+	if why := ev.dated(r, ev.at); len(why) > 0 {
 		return &why[0]
 	}
 	uri, context := textAt(tree, "resourceUri"), ""
 	if _, after, ok := strings.Cut(textAt(tree, "policy", "uri"), SummaryContext); ok {
 		context = after
 	}
-	switch age := ev.t.At.Sub(r.claimed()); {
+	switch {
 	case r.claimed().IsZero():
 		return &Reason{Why: "it does not say when it was verified"}
-	case age > o.vsa.maxAge:
-		return &Reason{Why: fmt.Sprintf("it is %s old, at most %s are allowed", span(age), span(o.vsa.maxAge))}
+	case ev.at.older(r.claimed(), o.vsa.maxAge):
+		return &Reason{Why: fmt.Sprintf("it is %s old, at most %s are allowed", span(ev.at.age(r.claimed())), span(o.vsa.maxAge))}
 	case textAt(tree, "verifier", "id") != o.vsa.verifier:
 		return &Reason{Why: fmt.Sprintf("its verifier is %.200q, and must be %q", textAt(tree, "verifier", "id"), o.vsa.verifier)}
 	case uri != o.vsa.resource && uri != fmt.Sprintf("oci://%s@%s", o.vsa.resource, r.artifact):

@@ -277,7 +277,7 @@ func (p *pipeline) judge() *policy.Verdict {
 	pol := p.load()
 	q := p.question
 	q.At, q.Known = p.at, p.at
-	return pol.Evaluate(p.chain(pol), q)
+	return evaluate(p.t, pol, p.chain(pol), q)
 }
 
 // codes returns the distinct codes of a verdict's reasons, sorted.

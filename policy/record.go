@@ -120,7 +120,7 @@ func compareRecords(a, b *record) int {
 
 // late reports whether something was first seen after the moment up to which things are
 // known: then it is not there. What nobody says a time of is there at every moment.
-func (ev *evaluator) late(seen time.Time) bool { return !seen.IsZero() && seen.After(ev.t.Known) }
+func (ev *evaluator) late(seen time.Time) bool { return !seen.IsZero() && ev.upTo.before(seen) }
 
 // known returns the evidence by principals, clear or not, that was not first seen
 // after the moment up to which things are known.

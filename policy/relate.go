@@ -27,7 +27,7 @@ func (ev *evaluator) conditions(s *step, c *candidate) {
 	by := ev.d.step(s.conditions.dischargedBy)
 	r := ev.satisfies(by, ev.chain.Root())
 	for _, cond := range c.facts.Conditions {
-		if s.conditions.untilDue && !cond.DueBy.IsZero() && !ev.t.At.After(cond.DueBy) {
+		if s.conditions.untilDue && !cond.DueBy.IsZero() && !ev.at.after(cond.DueBy) {
 			continue
 		}
 		st := ev.unlessGapped(ev.chain.Root())

@@ -144,7 +144,7 @@ func (ev *evaluator) judge(s *step, c *candidate) {
 	if c.hopeless {
 		return
 	}
-	for _, why := range ev.timely(s, c.record, ev.t.At) {
+	for _, why := range ev.timely(s, c.record, ev.at) {
 		c.fail(&c.timed, Fail, why)
 	}
 	if s.kind != "" && c.principal.kind != s.kind {
@@ -230,7 +230,7 @@ func shortPath(path []attest.Digest) string {
 
 // timely returns why evidence does not count at the moment at: no time, one that
 // nobody authenticated, in the future, or too old.
-func (ev *evaluator) timely(s *step, r *record, at time.Time) []Reason {
+func (ev *evaluator) timely(s *step, r *record, at point) []Reason {
 	first := r.when()
 	out := ev.dated(r, at)
 	if first.IsZero() {
@@ -240,13 +240,13 @@ func (ev *evaluator) timely(s *step, r *record, at time.Time) []Reason {
 		}
 		return out
 	}
-	if age := at.Sub(r.last); s.minAge > 0 && age < s.minAge {
-		out = append(out, Reason{Code: attest.CodeTimeWindow, Why: fmt.Sprintf("the one by %s is %s old, at least %s are asked for", r.principal.name, span(max(age, 0)), span(s.minAge)), Next: "wait until " + stamp(r.last.Add(s.minAge))})
+	if s.minAge > 0 && at.younger(r.last, s.minAge) {
+		out = append(out, Reason{Code: attest.CodeTimeWindow, Why: fmt.Sprintf("the one by %s is %s old, at least %s are asked for", r.principal.name, span(max(at.age(r.last), 0)), span(s.minAge)), Next: "wait until " + stamp(r.last.Add(s.minAge))})
 	}
-	if s.maxAge > 0 && at.Sub(first) > s.maxAge {
-		out = append(out, Reason{Code: attest.CodeStale, Why: fmt.Sprintf("the one by %s is %s old, at most %s are allowed", r.principal.name, span(at.Sub(first)), span(s.maxAge)), Next: ev.remedy(s, r.artifact, s.by)})
+	if s.maxAge > 0 && at.older(first, s.maxAge) {
+		out = append(out, Reason{Code: attest.CodeStale, Why: fmt.Sprintf("the one by %s is %s old, at most %s are allowed", r.principal.name, span(at.age(first)), span(s.maxAge)), Next: ev.remedy(s, r.artifact, s.by)})
 	}
-	if until := r.facts.ValidUntil; !until.IsZero() && at.After(until) {
+	if until := r.facts.ValidUntil; !until.IsZero() && at.after(until) {
 		out = append(out, Reason{Code: attest.CodeStale, Why: fmt.Sprintf("the one by %s was valid until %s", r.principal.name, stamp(until)), Next: ev.remedy(s, r.artifact, s.by)})
 	}
 	return out

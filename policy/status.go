@@ -52,7 +52,7 @@ func (ev *evaluator) readStatus() *completeness {
 			continue
 		}
 		highest = max(highest, r.facts.Status.Sequence)
-		if r.claimed().After(ev.t.At.Add(skew)) {
+		if ev.at.ahead(r.claimed()) {
 			continue
 		}
 		switch {
@@ -103,13 +103,13 @@ func (c *completeness) fail(st Status, why Reason) {
 }
 
 func (ev *evaluator) staleStatus(rule *statusRule, r *record) []Reason {
-	out := ev.dated(r, ev.t.At)
+	out := ev.dated(r, ev.at)
 	f := r.facts.Status
-	if ev.t.At.After(f.ValidUntil) {
+	if ev.at.after(f.ValidUntil) {
 		out = append(out, Reason{Code: attest.CodeStale, About: r.id.Payload.String(), Why: fmt.Sprintf("the status %d was valid until %s", f.Sequence, stamp(f.ValidUntil))})
 	}
-	if age := ev.t.At.Sub(r.claimed()); rule.maxAge > 0 && age > rule.maxAge {
-		out = append(out, Reason{Code: attest.CodeStale, About: r.id.Payload.String(), Why: fmt.Sprintf("the status %d is %s old, at most %s are allowed", f.Sequence, span(age), span(rule.maxAge))})
+	if rule.maxAge > 0 && ev.at.older(r.claimed(), rule.maxAge) {
+		out = append(out, Reason{Code: attest.CodeStale, About: r.id.Payload.String(), Why: fmt.Sprintf("the status %d is %s old, at most %s are allowed", f.Sequence, span(ev.at.age(r.claimed())), span(rule.maxAge))})
 	}
 	return out
 }
@@ -281,7 +281,7 @@ func (ev *evaluator) anyUnproven(acknowledged bool) bool {
 // dated returns why the time that a record claims cannot be used at the moment at:
 // it has none, nobody authenticated it, it is in the future, or outside the time
 // in which its key counts.
-func (ev *evaluator) dated(r *record, at time.Time) []Reason {
+func (ev *evaluator) dated(r *record, at point) []Reason {
 	claimed, seen, lag := r.claimed(), r.seen, ev.d.maxLag
 	var out []Reason
 	if claimed.IsZero() {
@@ -296,8 +296,8 @@ func (ev *evaluator) dated(r *record, at time.Time) []Reason {
 	case !seen.IsZero() && (claimed.Before(seen.Add(-lag)) || claimed.After(seen.Add(skew))):
 		out = append(out, Reason{Code: attest.CodeTimeWindow, Why: fmt.Sprintf("the one by %s claims %s, but was first seen %s", r.principal.name, stamp(claimed), stamp(seen))})
 	}
-	if claimed.After(at.Add(skew)) {
-		out = append(out, Reason{Code: attest.CodeTimeWindow, Why: fmt.Sprintf("the one by %s claims %s, which is after %s", r.principal.name, stamp(claimed), stamp(at))})
+	if at.ahead(claimed) {
+		out = append(out, Reason{Code: attest.CodeTimeWindow, Why: fmt.Sprintf("the one by %s claims %s, which is after %s", r.principal.name, stamp(claimed), stamp(at.time()))})
 	}
 	w := r.window
 	switch {

@@ -78,7 +78,7 @@ func (t *telling) askTrust() {
 			Next: "verify with the trust file that the policy names; or its owners publish a version that names this one"})
 	}
 	if used != nil {
-		if err := used.Stale(t.ev.t.At); err != nil {
+		if err := t.ev.at.stale(used); err != nil {
 			asked = true
 			why := Reason{Code: attest.CodeTrustRootStale, About: used.Digest().String(), Why: err.Error()}
 			if r := new(attest.Refusal); errors.As(err, &r) {

@@ -86,6 +86,12 @@ type Verdict struct {
 	NotProven []string `json:"notProven"`
 	// Marks are the sequence numbers that a verifier should remember.
 	Marks []Mark `json:"-"`
+	// Until is the first moment after At at which the answers may be others because
+	// time went by: of the same chain, asked by somebody who remembers the same and
+	// knows what was seen so much later as At is later. The words in which a reason
+	// says how old something is change before. Never zero: 292 years away, or the last
+	// year that can be written, if nothing changes before.
+	Until time.Time `json:"-"`
 }
 
 // StatusRef is the status that governed.

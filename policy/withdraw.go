@@ -71,7 +71,7 @@ func (ev *evaluator) spoken(node *verify.Artifact, kind string, owner *principal
 				continue
 			}
 			f := r.facts.Revocation
-			if f == nil || targetKind(f.Target) != kind || r.claimed().After(ev.t.At.Add(skew)) || f.From.After(ev.t.At) {
+			if f == nil || targetKind(f.Target) != kind || ev.at.ahead(r.claimed()) || ev.at.before(f.From) {
 				continue
 			}
 			for _, v := range ev.speak(r, kind) {
@@ -92,7 +92,7 @@ func (ev *evaluator) speak(r *record, kind string) []voice {
 	f := r.facts.Revocation
 	v := voice{record: r, action: f.Action, from: f.From}
 	if !r.unclear() {
-		v.firm = len(ev.dated(r, ev.t.At)) == 0 && ev.hidden(r.id.Credential.Standin()) == nil && (kind == revokeKey || ev.keyWithdrawals(r.id.Credential).open == nil)
+		v.firm = len(ev.dated(r, ev.at)) == 0 && ev.hidden(r.id.Credential.Standin()) == nil && (kind == revokeKey || ev.keyWithdrawals(r.id.Credential).open == nil)
 		return []voice{v}
 	}
 	var out []voice

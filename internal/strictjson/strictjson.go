@@ -7,8 +7,8 @@
 // documents on which all of them agree, and everything later is read from the
 // [Value] it returns, so nobody parses the same bytes a second time.
 //
-// Refused are: duplicate keys, keys that differ only in case, text after the
-// document, invalid UTF-8, unpaired surrogates, a byte order mark, nesting
+// Refused are: duplicate keys, keys that differ only in case (but see [ParseCased]),
+// text after the document, invalid UTF-8, unpaired surrogates, a byte order mark, nesting
 // beyond [MaxDepth], and more than [MaxValues] values.
 package strictjson
 
@@ -106,11 +106,18 @@ func (v Value) Get(key string) (Value, bool) {
 
 // Parse reads one JSON document of at most maxBytes bytes. On error the Value is
 // the zero Value.
-func Parse(b []byte, maxBytes int) (Value, error) {
+func Parse(b []byte, maxBytes int) (Value, error) { return parse(b, maxBytes, false) }
+
+// ParseCased is Parse for documents whose keys are told apart by case by everybody who
+// reads them, as those of Kubernetes objects are: a pod may have labels App and app. Who
+// reads such a document later must tell case apart too; encoding/json does not.
+func ParseCased(b []byte, maxBytes int) (Value, error) { return parse(b, maxBytes, true) }
+
+func parse(b []byte, maxBytes int, cased bool) (Value, error) {
 	if len(b) > maxBytes {
 		return Value{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrLimit, len(b), maxBytes)
 	}
-	p := parser{b: b}
+	p := parser{b: b, cased: cased}
 	p.space()
 	v, err := p.value(0)
 	if err != nil {
@@ -127,6 +134,13 @@ type parser struct {
 	b      []byte
 	i      int
 	values int
+	cased  bool // keys that differ only in case are different keys
+
+	// What belongs to arrays and objects that are not read to their end. Each takes what
+	// is its own when it ends, of the right length at once: to grow every one by itself
+	// would allocate and copy several times as much.
+	items   []Value
+	members []Member
 }
 
 func (p *parser) syntax(why string) error {
@@ -213,20 +227,26 @@ func (p *parser) more(closing byte) (bool, error) {
 
 func (p *parser) array(depth int) (Value, error) {
 	v := Value{kind: Array}
+	first := len(p.items)
 	empty, err := p.open(']', depth)
 	for more := !empty; err == nil && more; {
 		var item Value
 		if item, err = p.value(depth); err != nil {
 			break
 		}
-		v.items = append(v.items, item)
+		p.items = append(p.items, item)
 		more, err = p.more(']')
+	}
+	if len(p.items) > first {
+		v.items = slices.Clone(p.items[first:])
+		p.items = p.items[:first]
 	}
 	return v, err
 }
 
 func (p *parser) object(depth int) (Value, error) {
 	v := Value{kind: Object}
+	first := len(p.members)
 	empty, err := p.open('}', depth)
 	for more := !empty; err == nil && more; {
 		if p.i >= len(p.b) || p.b[p.i] != '"' {
@@ -245,13 +265,43 @@ func (p *parser) object(depth int) (Value, error) {
 		if m.Value, err = p.value(depth); err != nil {
 			break
 		}
-		v.members = append(v.members, m)
+		p.members = append(p.members, m)
 		more, err = p.more('}')
 	}
-	if err == nil {
+	if len(p.members) > first {
+		v.members = slices.Clone(p.members[first:])
+		p.members = p.members[:first]
+	}
+	switch {
+	case err != nil:
+	case p.cased:
+		err = distinctCased(v.members)
+	default:
 		err = distinct(v.members)
 	}
 	return v, err
+}
+
+// distinctCased refuses keys that are equal.
+func distinctCased(ms []Member) error {
+	if len(ms) <= 8 {
+		for i := range ms {
+			for j := range ms[:i] {
+				if ms[i].Key == ms[j].Key {
+					return duplicate(ms[j].Key, ms[i].Key)
+				}
+			}
+		}
+		return nil
+	}
+	seen := make(map[string]struct{}, len(ms))
+	for _, m := range ms {
+		if _, ok := seen[m.Key]; ok {
+			return duplicate(m.Key, m.Key)
+		}
+		seen[m.Key] = struct{}{}
+	}
+	return nil
 }
 
 // distinct refuses keys that are equal under simple case folding, the comparison

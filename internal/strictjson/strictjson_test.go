@@ -108,3 +108,19 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestParseCased(t *testing.T) {
+	const labels = `{"App":1,"app":2}`
+	if _, err := Parse([]byte(labels), 1<<20); !errors.Is(err, ErrDuplicate) {
+		t.Errorf("Parse: %v, want ErrDuplicate", err)
+	}
+	v, err := ParseCased([]byte(labels), 1<<20)
+	if err != nil || string(v.JSON()) != labels {
+		t.Errorf("ParseCased: %s, %v", v.JSON(), err)
+	}
+	for _, bad := range []string{`{"a":1,"a":1}`, `{"a":{"b":[{"c":1,"\u0063":2}]}}`, `{"a":1}x`, `{"a":"\ud800"}`} {
+		if _, err := ParseCased([]byte(bad), 1<<20); err == nil {
+			t.Errorf("ParseCased read %s", bad)
+		}
+	}
+}

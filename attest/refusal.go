@@ -126,11 +126,23 @@ const (
 	CodeHistory    Code = "E_HISTORY"    // records of an environment that do not follow each other
 	CodeLastGood   Code = "E_LAST_GOOD"  // no version satisfies the policy
 
+	// The deploy gate.
+	CodeReview       Code = "E_REVIEW"       // not an AdmissionReview that has one reading
+	CodeUngoverned   Code = "E_UNGOVERNED"   // what no rule of the gate governs, or it may not ask about
+	CodeUnrecognised Code = "E_UNRECOGNISED" // what an object wants to run cannot be recognised
+	CodeTag          Code = "E_TAG"          // a tag where only a digest may run
+	CodeGuarded      Code = "E_GUARDED"      // a namespace's label that this user may not change
+	CodePlace        Code = "E_PLACE"        // an expression that does not say what an object names
+
 	// The program.
 	CodeState       Code = "E_STATE"       // what the verifier remembers cannot be read or kept
+	CodeGateConfig  Code = "E_GATE_CONFIG" // the gate's configuration is wrong
 	CodeUsage       Code = "E_USAGE"       // wrong flags or arguments
 	CodeCommand     Code = "E_COMMAND"     // the step's command failed
 	CodeInterrupted Code = "E_INTERRUPTED" // stopped from outside
+	CodeNotReady    Code = "E_NOT_READY"   // the gate has not loaded what answers rest on, or goes away
+	CodeOverload    Code = "E_OVERLOAD"    // more questions than are worked on or may wait
+	CodeDeadline    Code = "E_DEADLINE"    // no answer in the time that there was
 	CodeInternal    Code = "E_INTERNAL"    // a bug was caught
 )
 

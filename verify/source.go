@@ -25,3 +25,13 @@ type Source interface {
 	// the bytes against the digest.
 	Manifest(ctx context.Context, artifact attest.Digest) ([]byte, error)
 }
+
+// An Expecter is a Source that may be told what it will be asked about, and can begin to
+// look. Expect returns at once, and begins nothing that goes on after ctx has ended. It
+// is about time alone: what the source answers later is what it would have answered.
+type Expecter interface {
+	Source
+	// Expect says that Attestations will be called for these artifacts, and with
+	// manifests Manifest too.
+	Expect(ctx context.Context, artifacts []attest.Digest, manifests bool)
+}

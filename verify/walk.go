@@ -78,6 +78,9 @@ func Walk(ctx context.Context, root attest.Digest, sources []Source, scope Scope
 		if level, err = w.level(ctx, timed, level, depth); err != nil {
 			return Chain{}, err
 		}
+		if depth == 0 {
+			w.foresee(timed)
+		}
 	}
 	if err := w.consult(ctx, timed, scope); err != nil {
 		return Chain{}, err
@@ -158,6 +161,36 @@ func (w *walk) level(ctx, timed context.Context, level []attest.Digest, depth in
 		return nil, err
 	}
 	return sorted(w.next), nil
+}
+
+// foresee tells the sources what they will be asked about, as far as a status about the
+// root says: it lists all of the chain, which else is found out level by level. Whoever
+// signed it is one of those whose signatures count, so no stranger can have us ask for
+// anything. What it says counts for nothing here: all of it is looked at as ever, or not
+// at all, and what it leaves out is looked at later.
+func (w *walk) foresee(ctx context.Context) {
+	with, without := map[attest.Digest]bool{}, map[attest.Digest]bool{}
+	for _, e := range w.nodes[w.root].Evidence {
+		facts, err := e.Facts()
+		if err != nil || facts.Status == nil {
+			continue
+		}
+		for d, list := range facts.Status.Artifacts {
+			switch {
+			case w.nodes[d] != nil:
+			case len(list) > 0: // in the ancestry, most likely; of what is consulted no manifest is asked for
+				with[d] = true
+			default:
+				without[d] = true
+			}
+		}
+	}
+	for _, s := range w.sources {
+		if e, ok := s.(Expecter); ok && len(with)+len(without) > 0 {
+			e.Expect(ctx, sorted(with), true)
+			e.Expect(ctx, sorted(without), false)
+		}
+	}
 }
 
 // visitAll looks at artifacts, which are sorted, a batch at a time, and settles

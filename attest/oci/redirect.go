@@ -86,7 +86,13 @@ const (
 	private                         // this site
 )
 
+// sharedSpace is where providers put what is theirs alone (RFC 6598): one has its
+// machines' metadata at 100.100.100.200.
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
 func reach(host string) scopeOfAddress {
+	// Resolvers take names in any case, and with the dot of the root.
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return loopback
 	}
@@ -106,7 +112,7 @@ func reach(host string) scopeOfAddress {
 		return loopback
 	case ip.IsLinkLocalUnicast() || ip.IsMulticast():
 		return linkLocal
-	case ip.IsPrivate():
+	case ip.IsPrivate() || sharedSpace.Contains(ip):
 		return private
 	}
 	return public

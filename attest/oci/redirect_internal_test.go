@@ -32,6 +32,14 @@ func TestCheckHop(t *testing.T) {
 		{"https://reg.example/v2/", "https://2852039166/", false}, // 169.254.169.254 in decimal
 		{"https://reg.example/v2/", "https://0x7f.1/", false},
 		{"https://10.0.0.1/v2/", "https://127.0.0.1/", false},
+		// Other spellings of the same, which resolvers take.
+		{"https://reg.example/v2/", "https://LOCALHOST:8443/", false},
+		{"https://reg.example/v2/", "https://localhost.:8443/", false},
+		{"https://reg.example/v2/", "https://x.LocalHost./", false},
+		{"https://reg.example/v2/", "https://127.0.0.1./", false},
+		{"https://reg.example/v2/", "https://169.254.169.254./latest/meta-data", false},
+		{"https://reg.example/v2/", "https://100.100.100.200/latest/meta-data", false}, // a cloud's, of RFC 6598
+		{"https://reg.example/v2/", "https://STORAGE.example./x", true},
 	} {
 		from, err := url.Parse(tt.from)
 		if err != nil {

@@ -69,12 +69,14 @@ func (r *registry) referrers(ctx context.Context, subject attest.Digest, _ bool)
 }
 
 // unite lists by the referrers API, by the fallback index and by the attestations'
-// own tags, which it looks for in what list returns, and unites what they give: a
+// own tags, which it looks for in what list returns meanwhile, and unites what they give: a
 // registry that has the API today may not have had it when something was attached,
 // and a proxy may answer for one that has not.
 func (r *registry) unite(ctx context.Context, subject attest.Digest, list func() tagList) ([]candidate, error) {
+	listed := make(chan tagList, 1)
+	go func() { listed <- list() }()
 	out, ok, err := r.fromAPI(ctx, subject)
-	tags := list()
+	tags := <-listed
 	var indexErr error
 	if !tags.ruleOut(fallbackTag(subject), ok && err == nil) {
 		var indexed []candidate

@@ -3,14 +3,17 @@ package oci
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -26,6 +29,10 @@ const (
 	// wait for: it knows its deadline.
 	maxAttempts = 4
 	firstWait   = 200 * time.Millisecond
+	// unheardAttempts is how often a host is called where nobody listens, or that has no
+	// address: within a second and a half somebody who starts again is back, and all
+	// others have misspelt the host or wait in vain.
+	unheardAttempts = 3
 	// maxRetryAfter is the longest wait that a registry may ask for.
 	maxRetryAfter = 5 * time.Second
 	// maxRedirects is how many hops a download may take; registries use one, to
@@ -46,7 +53,8 @@ type registry struct {
 	turn    chan struct{}           // held while a client is set up
 	clients map[string]*http.Client // by scope
 
-	hasAPI atomic.Bool // the referrers API has answered once
+	hasAPI  atomic.Bool // the referrers API has answered once
+	unheard atomic.Bool // nobody listened the last time: call once, until somebody does
 }
 
 func newRegistry(ref attest.Repository, o Options) (*registry, error) {
@@ -139,7 +147,9 @@ func (r *registry) do(ctx context.Context, req request, want ...int) (*http.Resp
 	wait := firstWait
 	for attempt := 1; ; attempt++ {
 		resp, err := r.send(ctx, req)
+		most := maxAttempts
 		if err == nil {
+			r.unheard.Store(false)
 			for _, status := range want {
 				if resp.StatusCode == status {
 					return resp, nil
@@ -159,9 +169,16 @@ func (r *registry) do(ctx context.Context, req request, want ...int) (*http.Resp
 			}
 		} else if final(err) {
 			return nil, r.unavailable(req, err)
+		} else if nobody(err) {
+			// A walk asks dozens of things one after the other. If each of them waited as
+			// long as the first, whoever misspelt a host would wait for minutes.
+			if most = unheardAttempts; r.unheard.Load() {
+				most = 1
+			}
 		}
 		last = err
-		if attempt == maxAttempts {
+		if attempt >= most {
+			r.unheard.Store(most < maxAttempts)
 			return nil, r.unavailable(req, last)
 		}
 		if err := sleep(ctx, wait+rand.N(wait/2)); err != nil {
@@ -213,6 +230,13 @@ func final(err error) bool {
 	return attest.RefusalCode(err) != "" || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
+// nobody reports whether there was nobody to talk to: nothing was sent, and it did not
+// take long to find out.
+func nobody(err error) bool {
+	var dns *net.DNSError
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &dns) && dns.IsNotFound
+}
+
 func transient(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500 && status != http.StatusNotImplemented
 }
@@ -232,7 +256,34 @@ func (r *registry) unavailable(req request, err error) error {
 	if errors.As(err, &ref) {
 		return ref
 	}
-	return &attest.Refusal{Code: attest.CodeRegUnavailable, About: r.repo.Name(), Why: req.method + " " + pathOf(req.url), Err: err}
+	why := req.method + " " + pathOf(req.url)
+	if in := inWords(err); in != "" {
+		why += ": " + in
+	}
+	return &attest.Refusal{Code: attest.CodeRegUnavailable, About: r.repo.Name(), Why: why, Err: err}
+}
+
+// inWords names the usual reasons for which nobody answers, in words of our own, for
+// those who are shown no more: an error's text has addresses, and what a server wrote.
+func inWords(err error) string {
+	var dns *net.DNSError
+	var untrusted *tls.CertificateVerificationError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed before there was an answer"
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "the host's name does not resolve"
+	case errors.As(err, &untrusted):
+		return "the host's certificate is not trusted"
+	case errors.Is(err, context.Canceled):
+		return "whoever asked gave up"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in time"
+	}
+	return ""
 }
 
 func pathOf(raw string) string {

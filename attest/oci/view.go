@@ -17,26 +17,42 @@ import (
 // each walk and drop it with the walk; nothing can be written through it, and
 // Attach, which must see what it wrote, is not among its methods. They may be
 // called concurrently.
-type View struct{ repo *Repository }
+type View struct {
+	repo  *Repository
+	ahead *foresight // nil of a layout
+}
 
 // View returns a View of the repository. It asks nobody anything. Of a layout,
 // whose files are asked cheaply, a View keeps nothing.
 func (r *Repository) View() *View {
 	seen := *r
+	v := &View{repo: &seen}
 	if reg, ok := r.store.(*registry); ok {
 		seen.store = &glance{registry: reg, turn: make(chan struct{}, 1)}
+		v.ahead = newForesight()
 	}
-	return &View{&seen}
+	return v
 }
 
 // Attestations is as [Repository.Attestations]. That the registry's tags could not
 // be listed is an error of every call, though it is found out only once.
 func (v *View) Attestations(ctx context.Context, artifact attest.Digest, yield func(attest.Attached) bool) error {
+	if s := v.ahead.take(ctx, listingsOf, artifact); s != nil {
+		for _, a := range s.attached {
+			if !yield(a) {
+				return nil
+			}
+		}
+		return s.err
+	}
 	return v.repo.Attestations(ctx, artifact, yield)
 }
 
 // Manifest is as [Repository.Manifest].
 func (v *View) Manifest(ctx context.Context, d attest.Digest) ([]byte, error) {
+	if s := v.ahead.take(ctx, manifestsOf, d); s != nil {
+		return s.manifest, s.err
+	}
 	return v.repo.Manifest(ctx, d)
 }
 

@@ -96,6 +96,31 @@ func (d *Dir) Marks() ([]policy.Mark, error) {
 	return marks, nil
 }
 
+// A Stamp tells one writing of the file from another without reading it. The zero
+// Stamp is that of no file.
+type Stamp struct{ info fs.FileInfo }
+
+// Stamp returns what tells the file as it is now from what is written later: every
+// writing makes a new file. Marks says what is wrong with a file that is none.
+func (d *Dir) Stamp() (Stamp, error) {
+	info, err := os.Stat(d.file())
+	if errors.Is(err, fs.ErrNotExist) {
+		return Stamp{}, nil
+	}
+	if err != nil {
+		return Stamp{}, unusable(d.file(), err)
+	}
+	return Stamp{info}, nil
+}
+
+// Same reports whether two stamps are of one writing.
+func (s Stamp) Same(o Stamp) bool {
+	if s.info == nil || o.info == nil {
+		return s.info == o.info
+	}
+	return os.SameFile(s.info, o.info) && s.info.Size() == o.info.Size() && s.info.ModTime().Equal(o.info.ModTime())
+}
+
 func (d *Dir) file() string { return filepath.Join(d.path, stateFile) }
 
 // Remember merges marks into what is remembered, and returns when that is durable:

@@ -11,13 +11,14 @@ import (
 )
 
 // attacks are the rows of the catalogue of attacks on identities and who vouches for
-// them (IDN), time, logs and timestamps (TIM), policies (POL), chains (CHN) and on what
-// is special about models (MLS).
+// them (IDN), time, logs and timestamps (TIM), policies (POL), chains (CHN), the deploy
+// gate (GAT) and on what is special about models (MLS).
 var attacks = map[string]string{
 	"IDN": "01 02 04 05 06 08 09 10 12 13 14 16 17 18 20 21 22 24",
 	"TIM": "01 02 04 05 06 08 09 10 12 13 14 16 17 18 20 21",
 	"POL": "01 02 04 05 06 08 09 10 12 13 14 16 17 18 20 21 22 24 25 26 28",
 	"CHN": "01 02 04 05 06 08 09 10 12 13 14 16 17 18 20 21 22",
+	"GAT": "01 02 04 05 06 08 09 10 12 13 14 16 17 18 20 21 22 24 25 26 28 29 30",
 	"MLS": "01 02 04 05 06 08 09 10 12 13 14 16 17 18 20 21 22 24 25 26 28 29 30",
 }
 
@@ -28,7 +29,7 @@ func TestEveryAttackIsTried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := regexp.MustCompile(`\b(?:IDN|TIM|POL|CHN|MLS)-\d\d\b`)
+	row := regexp.MustCompile(`\b(?:IDN|TIM|POL|CHN|GAT|MLS)-\d\d\b`)
 	tried := map[string]bool{}
 	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -132,6 +132,8 @@ type app struct {
 	noProgress bool
 	offline    bool
 	believed   map[trustSource]loadedTrust // what was loaded already
+	files      *fileLog                    // nil: nobody asks what was read
+	fetched    bool                        // a policy, or trust, came from elsewhere than a file
 }
 
 // note tells the person at the terminal something that is no result.

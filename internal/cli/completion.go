@@ -14,15 +14,19 @@ import (
 // few. Everything else is a file, which shells complete by themselves.
 func completions(c *cobra.Command) {
 	for name, words := range map[string][]string{
-		"output": {"text", "json"},
-		"action": {predicate.ActionRevoke, predicate.ActionQuarantine, predicate.ActionSupersede, predicate.ActionRestore},
-		"kind":   {"model", "dataset", "code", "doc"},
+		"output":     {"text", "json"},
+		"log-format": {"json", "text"},
+		"action":     {predicate.ActionRevoke, predicate.ActionQuarantine, predicate.ActionSupersede, predicate.ActionRestore},
+		"kind":       {"model", "dataset", "code", "doc"},
 		"type": {"provenance", "evaluation", "approval", "vsa", "revocation", "status", "denylist", "deployment", "access", "preregistration",
 			"test-result", "scai", "vulns", "link", "cyclonedx", "spdx", "oms"},
 	} {
 		if c.Flags().Lookup(name) != nil {
 			complete(c, name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 		}
+	}
+	if c.Name() == "verify" {
+		complete(c, "report", cobra.FixedCompletions([]string{"text=", "json=", "junit=", "sarif="}, cobra.ShellCompDirectiveNoSpace))
 	}
 	if c.Flags().Lookup("context") != nil && c.Flags().Lookup("policy") != nil {
 		complete(c, "context", policyWords((*policy.Policy).Contexts))

@@ -24,7 +24,8 @@ func (a *app) demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "run a real pipeline, verify it, and attack it",
 		Long: `Makes keys, a data set, a model, its evaluations and approvals in DIR, verifies the
-chain, then plays eight attacks and a withdrawal, and shows how each is refused. Every command is
+chain, then plays eight attacks and a withdrawal, and shows how each is refused; asks the
+questions of an incident; and asks the deploy gate, over HTTP if curl is there. Every command is
 printed before it runs and works by hand. Needs git and a shell, no network.
 
 Exit status: 0 only if everything went as announced.`,
@@ -182,6 +183,8 @@ func prepareDemo(dir string, now time.Time) error {
 		{"code/prepare.sh", []byte(prepareScript)},
 		{"code/train.sh", []byte(trainScript)},
 		{"policy.yaml", policy},
+		{"gate.yaml", []byte(demoGate)},
+		{"deployment.yaml", []byte(demoDeployments)},
 	} {
 		name := filepath.Join(dir, filepath.FromSlash(f.name))
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -258,10 +261,11 @@ func endDemo(stage *play.Stage, took time.Duration) error {
 Where things lie, in %s:
   registry/     the OCI layout with data, models and all evidence
   policy.yaml   what the model must show; keys/ has who may say it
+  gate.yaml     for whom the deploy gate asks; deployment.yaml is what it is asked about
   work/         the files of each step
 
 To type it all yourself, from its first command on:
-  mkdir again && cp -r bin raw code policy.yaml again/ && rm -rf again/code/.git && cd again
+  mkdir again && cp -r bin raw code *.yaml again/ && rm -rf again/code/.git && cd again
 
 What to try next:
   pedigree list ocidir://registry:int8            what is attached, unverified

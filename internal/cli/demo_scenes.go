@@ -18,7 +18,7 @@ const harness = `git+https://git.example/acme/credit@gitCommit:$(git -C code rev
 // demoScenes returns the demonstration. The commands are text for a shell:
 // what is printed is what runs.
 func demoScenes(now time.Time) []play.Scene {
-	return slices.Concat(pipelineScenes(), attackScenes(now), questionScenes())
+	return slices.Concat(pipelineScenes(), attackScenes(now), questionScenes(), gateScenes())
 }
 
 func pipelineScenes() []play.Scene {

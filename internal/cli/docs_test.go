@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pedigree-ml/pedigree/attest"
+	"github.com/pedigree-ml/pedigree/internal/gate/config"
 	"github.com/pedigree-ml/pedigree/policy"
 )
 
@@ -145,6 +146,14 @@ func TestSchemaPage(t *testing.T) {
 	page(t, "../../docs/policy.schema.json", string(b))
 }
 
+func TestGateSchemaPage(t *testing.T) {
+	b, err := config.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page(t, "../../docs/gate.schema.json", string(b))
+}
+
 func TestCodesPage(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`# Codes
@@ -164,7 +173,8 @@ what goes wrong beside it.
 	rows := codeTable()
 	slices.SortFunc(rows, func(x, y codeRow) int { return strings.Compare(string(x.code), string(y.code)) })
 	for _, r := range rows {
-		fmt.Fprintf(&b, "| `%s` | %d | %s | %s |\n", r.code, r.exit, r.meaning, r.next)
+		// The anchors are where SARIF logs send their readers.
+		fmt.Fprintf(&b, "| <a id=%q></a>`%s` | %d | %s | %s |\n", strings.ToLower(string(r.code)), r.code, r.exit, r.meaning, r.next)
 	}
 	page(t, "../../docs/codes.md", b.String())
 }

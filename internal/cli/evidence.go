@@ -13,6 +13,7 @@ import (
 	"github.com/pedigree-ml/pedigree/attest/oci"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
 	"github.com/pedigree-ml/pedigree/internal/strictjson"
+	"github.com/pedigree-ml/pedigree/internal/summary"
 )
 
 // predicateType reads --type: a type's short name, or its URI.
@@ -89,7 +90,7 @@ func (a *app) signAndAttach(ctx context.Context, repo *oci.Repository, ref attes
 	} else if err != nil {
 		return attest.Digest{}, err
 	}
-	payload, err := attest.NewStatement(attest.Subject{Name: subjectName(ref), Digest: ref.Digest}, typ, pred)
+	payload, err := attest.NewStatement(attest.Subject{Name: summary.SubjectName(ref), Digest: ref.Digest}, typ, pred)
 	if err != nil {
 		return attest.Digest{}, err
 	}
@@ -109,19 +110,6 @@ func (a *app) signAndAttach(ctx context.Context, repo *oci.Repository, ref attes
 		return attest.Digest{}, err
 	}
 	return statement.Payload, nil
-}
-
-// subjectName is the label a statement gives its subject. A layout's folder is a
-// place on this machine and nobody else's business.
-func subjectName(ref attest.Reference) string {
-	if ref.Repository.IsLayout() {
-		return ref.Tag
-	}
-	name := ref.Repository.Name()
-	if ref.Tag != "" {
-		name += ":" + ref.Tag
-	}
-	return name
 }
 
 func jsonError(file string, err error) error {

@@ -101,15 +101,19 @@ type failure struct {
 }
 
 func (a *app) reportJSON(fs []failure) {
+	if b, err := failureJSON(fs); err == nil {
+		fmt.Fprintf(a.Stdout, "%s", b)
+	}
+}
+
+// failureJSON is a command's error as a document.
+func failureJSON(fs []failure) ([]byte, error) {
 	doc := struct {
 		Error failure   `json:"error"`
 		More  []failure `json:"more,omitempty"`
 	}{fs[0], fs[1:]}
 	b, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
-		return // unreachable: only strings
-	}
-	fmt.Fprintf(a.Stdout, "%s\n", b)
+	return append(b, '\n'), err
 }
 
 // answered reports whether a result was printed. A second document behind it

@@ -2,11 +2,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -190,17 +187,7 @@ func (a *app) tellCheck(c *report.PolicyCheck, output string) error {
 // policies. They are looked for in its own folder and not below the working
 // directory: what a policy means does not depend on where the caller stands.
 func besides(file string) policy.ReadFile {
-	folder := filepath.Dir(file)
-	return func(name string) ([]byte, error) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(folder, filepath.FromSlash(name))
-		}
-		b, err := readFile(name, maxPolicy)
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("there is no file %s", name)
-		}
-		return b, err
-	}
+	return (*fileLog)(nil).besides(file)
 }
 
 // valid refuses a policy whose own time is over: it may allow what has since

@@ -34,6 +34,7 @@ type policyText struct {
 	src      []byte
 	registry bool // from a repository, not from a file
 	pinned   bool // a file, or named by digest: it cannot be changed by others
+	files    *fileLog
 }
 
 // readPolicy finds the policy that a person named: a file, or else a reference. A
@@ -45,15 +46,16 @@ func (a *app) readPolicy(ctx context.Context, name string) (*policyText, error) 
 			return a.fetchPolicy(ctx, name, ref)
 		}
 	}
-	src, err := readFile(name, policy.MaxSigned)
+	src, err := a.files.readFile(name, policy.MaxSigned)
 	if err != nil {
 		return nil, unreadablePolicy(name, cause(err))
 	}
-	return &policyText{name: name, src: src, pinned: true}, nil
+	return &policyText{name: name, src: src, pinned: true, files: a.files}, nil
 }
 
 func (a *app) fetchPolicy(ctx context.Context, name string, ref attest.Reference) (*policyText, error) {
-	t := &policyText{name: name, registry: true, pinned: !ref.Digest.IsZero()}
+	a.fetched = true
+	t := &policyText{name: name, registry: true, pinned: !ref.Digest.IsZero(), files: a.files}
 	repo, ref, err := a.resolve(ctx, name, nil)
 	if err == nil {
 		t.src, err = repo.FetchSingle(ctx, policyArtifact(), ref.Digest)
@@ -83,7 +85,7 @@ func (t *policyText) load() (*policy.Policy, error) {
 		p, err := s.LoadUnchecked()
 		return p, policyProblem(t.name, err)
 	}
-	p, err := policy.Load(t.src, besides(t.name))
+	p, err := policy.Load(t.src, t.files.besides(t.name))
 	return p, policyProblem(t.name, err)
 }
 
@@ -248,12 +250,12 @@ func (a *app) rootedPolicy(ctx context.Context, name string, q *policyTrust) (*p
 
 // loadSigned loads a policy that roots must have signed.
 func (t *policyText) loadSigned(q *policyTrust) (*policy.Policy, string, error) {
-	src, err := readFile(q.roots, maxPolicy)
+	src, err := t.files.readFile(q.roots, maxPolicy)
 	if err != nil {
 		// Roots that cannot be read are a wrong argument, not missing evidence.
 		return nil, "", &attest.Refusal{Code: attest.CodePolicyParse, About: q.roots, Why: "the roots cannot be read", Err: cause(err)}
 	}
-	roots, err := policy.LoadRoots(src, besides(q.roots))
+	roots, err := policy.LoadRoots(src, t.files.besides(q.roots))
 	if err != nil {
 		return nil, "", policyProblem(q.roots, err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/internal/rehearse"
+	"github.com/pedigree-ml/pedigree/internal/report"
 	"github.com/pedigree-ml/pedigree/policy"
 )
 
@@ -54,7 +55,7 @@ or a test file is wrong.`,
 	c.RunE = act(func(ctx context.Context, args []string) error {
 		return a.policyTest(ctx, args[0], args[1:], f, c.Flags().Changed("min-cover"))
 	})
-	c.Flags().StringVar(&f.output, "output", "text", "text or json")
+	c.Flags().StringVar(&f.output, "output", "text", "text, json or junit")
 	c.Flags().StringVar(&f.run, "run", "", "play only cases whose name holds this: text, or a `REGEXP`")
 	c.Flags().BoolVar(&f.cover, "cover", false, "list what no case shows passing, and what none shows failing")
 	c.Flags().IntVar(&f.minCover, "min-cover", 0, "fail if less than this `PERCENT` is shown passing and failing")
@@ -62,8 +63,10 @@ or a test file is wrong.`,
 }
 
 func (a *app) policyTest(ctx context.Context, file string, tests []string, f policyTestFlags, floor bool) error {
-	if err := checkOutput(f.output); err != nil {
-		return err
+	if f.output != formJUnit {
+		if err := checkOutput(f.output); err != nil {
+			return usage("--output is %q, want text, json or junit", f.output)
+		}
 	}
 	if floor && (f.minCover < 1 || f.minCover > 100) {
 		return usage("--min-cover is between 1 and 100")
@@ -88,9 +91,12 @@ func (a *app) policyTest(ctx context.Context, file string, tests []string, f pol
 	if err != nil {
 		return err
 	}
-	if f.output == "json" {
+	switch f.output {
+	case formJSON:
 		err = a.rehearsalJSON(rep)
-	} else {
+	case formJUnit:
+		err = report.RehearsalJUnit(a.Stdout, rep)
+	default:
 		err = a.rehearsal(rep, f.cover)
 	}
 	if err != nil {

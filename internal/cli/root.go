@@ -67,7 +67,7 @@ policy or key; 3 UNDECIDED, something could not be looked at; 4 a bug.`,
 		a.keyCommand(), a.pushCommand(), a.pullCommand(), a.runCommand(), a.attestCommand(), a.approveCommand(),
 		a.attachCommand(), a.listCommand(), a.showCommand(), a.verifyCommand(), a.verifyBundleCommand(), a.signBundleCommand(),
 		a.traceCommand(), a.diffCommand(), a.lastGoodCommand(), a.historyCommand(), a.impactCommand(), a.accessCommand(), a.indexCommand(),
-		a.statusCommand(), a.revokeCommand(), a.denylistCommand(), a.policyCommand(), a.trustCommand(), a.demoCommand(), a.versionCommand())
+		a.statusCommand(), a.revokeCommand(), a.denylistCommand(), a.policyCommand(), a.trustCommand(), a.gateCommand(), a.demoCommand(), a.versionCommand())
 	group(root)
 	completions(root)
 	return root

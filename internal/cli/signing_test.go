@@ -7,20 +7,18 @@ import (
 	"crypto/rsa"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
 
-	"github.com/digitorus/timestamp"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/internal/authority"
 	"github.com/pedigree-ml/pedigree/internal/spiffeagent"
+	"github.com/pedigree-ml/pedigree/internal/stampserver"
 )
 
 // workload makes the SPIFFE domain prod.acme.example and starts its agent, which gives
@@ -70,7 +68,7 @@ func workload(ts *testscript.TestScript, neg bool, args []string) {
 
 	tsa, err := authority.NewTSA("https://tsa.example", now.AddDate(0, -1, 0))
 	ts.Check(err)
-	server := httptest.NewServer(stamps(tsa))
+	server := httptest.NewServer(stampserver.New(tsa))
 	ts.Defer(server.Close)
 	ts.Setenv("TSA", server.URL+"/api/v1/timestamp")
 	var chain bytes.Buffer
@@ -92,29 +90,6 @@ timestamps: 1
 spiffe: [{domain: %s, bundle: %s.json, from: %s}]
 `, from, of.Name, of.Name, from))
 	}
-}
-
-// stamps answers requests for timestamps (RFC 3161, section 3.4) with what time it is.
-func stamps(tsa *authority.TSA) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		query, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
-		if err != nil {
-			return
-		}
-		req, err := timestamp.ParseRequest(query)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		t := &timestamp.Timestamp{HashAlgorithm: req.HashAlgorithm, HashedMessage: req.HashedMessage, Nonce: req.Nonce, Time: time.Now(), Policy: []int{1, 2, 3}, AddTSACertificate: req.Certificates}
-		b, err := t.CreateResponseWithOpts(tsa.Signer.Certificate, tsa.Signer.Key, crypto.SHA256)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/timestamp-reply")
-		w.Write(b)
-	})
 }
 
 // plugin puts a key service on the PATH: the key test://$WORK/service.pem, and for

@@ -64,7 +64,7 @@ func (a *app) loadTrust(ctx context.Context, s trustSource) (*trust.Trust, []str
 }
 
 func (a *app) readTrust(ctx context.Context, s trustSource) (t *trust.Trust, notes []string, err error) {
-	src, err := readFile(s.file, maxTrust)
+	src, err := a.files.readFile(s.file, maxTrust)
 	if err != nil {
 		return nil, nil, &attest.Refusal{Code: attest.CodeTrustRoot, About: s.file, Why: "the trust file cannot be read", Err: cause(err)}
 	}
@@ -74,7 +74,7 @@ func (a *app) readTrust(ctx context.Context, s trustSource) (t *trust.Trust, not
 		}
 		return t, []string{fmt.Sprintf("trust: %s, a bare trusted root (%s): one of each kind that it lists is enough, and it never expires", attest.Printable(s.file), t.Digest())}, nil
 	}
-	t, err = trust.Load(src, trust.ReadFile(besides(s.file)), a.fetcher(ctx, s, func(note string) { notes = append(notes, note) }))
+	t, err = trust.Load(src, trust.ReadFile(a.files.besides(s.file)), a.fetcher(ctx, s, func(note string) { notes = append(notes, note) }))
 	if err != nil {
 		return nil, nil, trustProblem(s.file, err)
 	}
@@ -87,6 +87,7 @@ func (a *app) readTrust(ctx context.Context, s trustSource) (t *trust.Trust, not
 func (a *app) fetcher(ctx context.Context, s trustSource, tell func(note string)) trust.Fetch {
 	client := &tufsource.Client{Cache: a.cacheFolder(s.cache), Offline: a.offline || s.offline, Now: a.Now()}
 	return func(src trust.TUFSource) (trust.TUFTarget, error) {
+		a.fetched = true
 		got, report, err := client.Fetch(ctx, src)
 		if err == nil && tell != nil {
 			tell(fetchedNote(report, client))

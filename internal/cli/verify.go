@@ -33,7 +33,7 @@ type question struct {
 func (a *app) verifyCommand() *cobra.Command {
 	var q question
 	var as signedVerdict
-	var output string
+	var out verdictOutput
 	c := &cobra.Command{
 		Use:   "verify REF --policy FILE",
 		Short: "judge an artifact's whole chain against a policy",
@@ -57,12 +57,17 @@ the highest sequence of every status and deny list, that was seen.
 
 --attest-verdict signs an ALLOW or a DENY as a SLSA verification summary, which the
 policies of others can take in place of the evidence (policies: {NAME: {vsa: …}}).
-They name who verified and what: --verdict-verifier, --verdict-resource.`,
+They name who verified and what: --verdict-verifier, --verdict-resource.
+
+--output junit and sarif are for CI: a test for each requirement, a finding for each
+reason. --report writes the same verdict into a file besides, in any of the forms, so
+that what is published is what the exit status says. If no verdict is reached, junit
+and sarif say why, too.`,
 		Example: "  pedigree verify ocidir://registry:model --policy policy.yaml",
 		Args:    arguments("REF"),
 		RunE: act(func(ctx context.Context, args []string) error {
 			q.ref = args[0]
-			return a.verify(ctx, q, output, as)
+			return a.verify(ctx, q, out, as)
 		}),
 	}
 	q.flags(c)
@@ -71,7 +76,7 @@ They name who verified and what: --verdict-verifier, --verdict-resource.`,
 	q.view.flags(c)
 	c.Flags().StringVar(&q.at, "at", "", "the time the question is about, as 2026-05-01T00:00:00Z (default: now)")
 	c.Flags().StringVar(&q.known, "known", "", "use only evidence seen by this time (default: --at)")
-	c.Flags().StringVar(&output, "output", "text", "text or json")
+	out.flags(c)
 	as.flags(c)
 	return c
 }
@@ -89,45 +94,57 @@ func (q *question) askedFlags(c *cobra.Command) {
 	c.Flags().StringVar(&q.dir, "dir", "", "the `FOLDER` with the artifact's files: read, compared with the artifact, and looked at for their formats")
 }
 
-func (a *app) verify(ctx context.Context, q question, output string, as signedVerdict) error {
-	if err := checkOutput(output); err != nil {
+func (a *app) verify(ctx context.Context, q question, out verdictOutput, as signedVerdict) error {
+	if err := out.check(q.view); err != nil {
 		return err
 	}
+	told, err := a.judge(ctx, q, out, as)
+	if err != nil && !told {
+		return a.tellRefusal(out, err)
+	}
+	return err
+}
+
+// judge reaches the verdicts, and reports whether they were told.
+func (a *app) judge(ctx context.Context, q question, out verdictOutput, as signedVerdict) (told bool, err error) {
 	// Asked for first: a verdict that cannot be signed is not worth a walk.
 	if err := as.load(ctx, a, q.trustSource); err != nil {
-		return err
+		return false, err
 	}
 	in, err := a.ask(ctx, q)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := q.view.check(in); err != nil {
-		return err
+		return false, err
 	}
 	if err := in.inspect(ctx, q.dir); err != nil {
-		return err
+		return false, err
 	}
 	judged := make([]judgment, 0, len(in.targets))
 	for _, ref := range in.targets {
 		f, err := in.look(ctx, ref)
 		if err != nil {
-			return err
+			return false, err
 		}
 		judged = append(judged, judgment{f, f.policy.Evaluate(f.chain, f.times)})
 	}
 	if err := in.remember(judged); err != nil {
-		return err
+		return false, err
 	}
-	outcome, err := a.tellView(q.view, in, judged, output)
+	if err := a.writeReports(out.reports, in, judged); err != nil {
+		return false, err
+	}
+	outcome, err := a.tellView(q.view, in, judged, out.output)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, j := range judged {
 		if err := a.attestVerdict(ctx, j.found, j.verdict, as); err != nil {
-			return err
+			return true, err
 		}
 	}
-	return answer(outcome)
+	return true, answer(outcome)
 }
 
 // remember keeps what was seen, where --state says to.
@@ -148,24 +165,8 @@ type judgment struct {
 // tell writes the verdicts and returns the outcome that the command ends with: of
 // an index, the least of its artifacts'.
 func (a *app) tell(in *inquiry, judged []judgment, output string) (policy.Outcome, error) {
-	if in.index.IsZero() {
-		v := judged[0].verdict
-		if output == "json" {
-			return v.Outcome, report.JSON(a.Stdout, v)
-		}
-		return v.Outcome, report.Text(a.Stdout, v, a.reportOptions(judged[0].found))
-	}
-	all := report.Index{Index: in.index}
-	for i, j := range judged {
-		if i == 0 || j.verdict.Outcome < all.Outcome {
-			all.Outcome = j.verdict.Outcome
-		}
-		all.Verdicts = append(all.Verdicts, j.verdict)
-	}
-	if output == "json" {
-		return all.Outcome, report.IndexJSON(a.Stdout, all)
-	}
-	return all.Outcome, report.IndexText(a.Stdout, all, a.reportOptions(judged[0].found))
+	x := together(in, judged)
+	return x.Outcome, a.writeVerdicts(a.Stdout, in, x, judged[0].found, output, a.reportOptions(judged[0].found))
 }
 
 // found is everything that a verdict is made of.

@@ -3,19 +3,14 @@ package cli
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/pedigree-ml/pedigree/attest"
 	"github.com/pedigree-ml/pedigree/attest/predicate"
+	"github.com/pedigree-ml/pedigree/internal/summary"
 	"github.com/pedigree-ml/pedigree/policy"
 )
-
-// verifierID names this program in verification summaries, where whoever runs it
-// does not say who they are.
-const verifierID = "https://pedigree-ml.github.io/verifier/v1"
 
 // A signedVerdict is how a verdict is to be signed, if it is.
 type signedVerdict struct {
@@ -28,7 +23,7 @@ type signedVerdict struct {
 
 func (as *signedVerdict) flags(c *cobra.Command) {
 	c.Flags().StringVar(&as.key, "attest-verdict", "", "sign the verdict with this private `KEY`, or - as --identity-token, --oidc or --spiffe say, and attach it, as a SLSA verification summary")
-	c.Flags().StringVar(&as.verifier, "verdict-verifier", "", "with --attest-verdict: the `URI` of who verifies (default "+verifierID+")")
+	c.Flags().StringVar(&as.verifier, "verdict-verifier", "", "with --attest-verdict: the `URI` of who verifies (default "+summary.Verifier+")")
 	c.Flags().StringVar(&as.resource, "verdict-resource", "", "with --attest-verdict: the `URI` of what is verified (default: the artifact's own, oci://REPOSITORY@DIGEST)")
 	as.identityFlags(c)
 }
@@ -60,7 +55,7 @@ func (a *app) attestVerdict(ctx context.Context, f *found, v *policy.Verdict, as
 		a.note("the verdict was not signed: nothing was decided")
 		return nil
 	}
-	said := summary(f.ref, v)
+	said := summary.Of(f.ref, v, version())
 	said.Verifier.ID, said.ResourceURI = cmp.Or(as.verifier, said.Verifier.ID), cmp.Or(as.resource, said.ResourceURI)
 	payload, err := a.signAndAttach(ctx, f.repo, f.ref, predicate.TypeVSA, said, as.by)
 	if err != nil {
@@ -68,44 +63,4 @@ func (a *app) attestVerdict(ctx context.Context, f *found, v *policy.Verdict, as
 	}
 	a.note("the verdict was signed and attached: %s", payload)
 	return nil
-}
-
-// summary writes a verdict as a SLSA verification summary. It names every piece
-// of evidence that the verdict lists, counted or not: the specification asks for
-// all of them or none.
-func summary(ref attest.Reference, v *policy.Verdict) predicate.VSA {
-	out := predicate.VSA{
-		Verifier:     predicate.Verifier{ID: verifierID, Version: map[string]string{"pedigree": version()}},
-		TimeVerified: v.At,
-		ResourceURI:  resource(ref),
-		Policy: predicate.VSAPolicy{
-			URI:    fmt.Sprintf("pedigree-policy:%s@%d", v.Policy.Name, v.Policy.Version),
-			Digest: predicate.DigestSet{Digest: v.Policy.Digest},
-		},
-		VerificationResult: predicate.ResultFailed, // unless it is said below
-	}
-	if v.Context != "" {
-		out.Policy.URI += policy.SummaryContext + v.Context
-	}
-	if v.Outcome == policy.Allow {
-		out.VerificationResult = predicate.ResultPassed
-	}
-	var payloads []attest.Digest
-	for _, item := range v.Evidence {
-		payloads = append(payloads, item.Payload)
-	}
-	slices.SortFunc(payloads, attest.Digest.Compare)
-	for _, d := range slices.Compact(payloads) {
-		out.InputAttestations = append(out.InputAttestations, predicate.VSAAttestation{Digest: predicate.DigestSet{Digest: d}})
-	}
-	return out
-}
-
-// resource is the artifact's URI. A layout's folder is a place on this machine,
-// so there the digest has to do.
-func resource(ref attest.Reference) string {
-	if ref.Repository.IsLayout() {
-		return "oci:" + ref.Digest.String()
-	}
-	return "oci://" + ref.Repository.Name() + "@" + ref.Digest.String()
 }

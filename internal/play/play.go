@@ -10,11 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/pedigree-ml/pedigree/attest"
 )
+
+// stopTime is how long a command that is told to end has for that.
+const stopTime = 5 * time.Second
 
 // A Scene is a part of the demonstration: a story and its commands.
 type Scene struct {
@@ -74,6 +79,8 @@ func (s *Stage) line(ctx context.Context, l Line) error {
 	c := exec.CommandContext(ctx, "/bin/sh", "-c", l.Command)
 	c.Dir, c.Env = s.Dir, s.Env
 	c.Stdout, c.Stderr = &out, &out
+	// What a command started in the background it ends itself, if it is told to end.
+	c.Cancel, c.WaitDelay = func() error { return c.Process.Signal(os.Interrupt) }, stopTime
 	err := c.Run()
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +14,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+
+	"github.com/pedigree-ml/pedigree/internal/child"
 )
 
 // rekorPackage is the program that go.mod has as a tool: its server is internal, and so
@@ -48,7 +49,7 @@ type rekor struct {
 	Origin   string
 	Key      ed25519.PublicKey
 
-	child *child
+	child *child.Process
 	tiles *httptest.Server
 }
 
@@ -83,7 +84,7 @@ func newRekor(ctx context.Context, dir, origin string) (*rekor, error) {
 }
 
 func (r *rekor) serve(ctx context.Context, program, storage, secret, log string) error {
-	ports, err := freePorts(3)
+	ports, err := child.FreePorts(3)
 	if err != nil {
 		return err
 	}
@@ -92,17 +93,19 @@ func (r *rekor) serve(ctx context.Context, program, storage, secret, log string)
 		"--http-address=127.0.0.1", "--http-port="+strconv.Itoa(ports[0]),
 		"--grpc-address=127.0.0.1", "--grpc-port="+strconv.Itoa(ports[1]), "--http-metrics-port="+strconv.Itoa(ports[2]),
 		"--checkpoint-interval=200ms", "--batch-max-age=50ms", "--batch-max-size=8")
-	if r.child, err = start(cmd, log); err != nil {
+	if r.child, err = child.Start(cmd, log); err != nil {
 		return err
 	}
 	r.URL = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	if err := r.child.ready(ctx, r.URL+"/healthz"); err != nil {
-		return errors.Join(err, r.child.stop())
+	if err := ready(ctx, r.child, r.URL+"/healthz"); err != nil {
+		r.child.Stop()
+		return err
 	}
 	return nil
 }
 
 func (r *rekor) stop() error {
 	r.tiles.Close()
-	return r.child.stop()
+	r.child.Stop()
+	return nil
 }

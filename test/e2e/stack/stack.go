@@ -92,7 +92,7 @@ func (s *Stack) start(ctx context.Context, o Options) error {
 	err := g.Wait()
 	for _, a := range s.Authorities {
 		if a != nil {
-			s.onClose(a.child.stop)
+			s.onClose(func() error { a.child.Stop(); return nil })
 		}
 	}
 	if s.rekor != nil {

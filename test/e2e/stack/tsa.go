@@ -14,6 +14,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	tsaserver "github.com/sigstore/timestamp-authority/v2/pkg/server"
 	"github.com/spf13/viper"
+
+	"github.com/pedigree-ml/pedigree/internal/child"
 )
 
 // childEnv tells a child of this program what it is.
@@ -47,7 +49,7 @@ type Authority struct {
 	URL   string              // where timestamps are asked for
 	Chain []*x509.Certificate // leaf, intermediates, root
 
-	child *child
+	child *child.Process
 }
 
 func newAuthority(ctx context.Context, log string) (*Authority, error) {
@@ -57,25 +59,19 @@ func newAuthority(ctx context.Context, log string) (*Authority, error) {
 	}
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), childEnv+"=timestamp-authority")
-	c, err := start(cmd, log)
+	c, base, err := startOwn(cmd, log)
 	if err != nil {
 		return nil, err
 	}
-	a := &Authority{child: c}
-	if err := a.open(ctx); err != nil {
-		c.stop()
+	a := &Authority{URL: base + "/api/v1/timestamp", child: c}
+	if err := a.readChain(ctx); err != nil {
+		c.Stop()
 		return nil, err
 	}
 	return a, nil
 }
 
-// open learns where the authority is, and its chain.
-func (a *Authority) open(ctx context.Context) error {
-	base, err := a.child.address()
-	if err != nil {
-		return err
-	}
-	a.URL = base + "/api/v1/timestamp"
+func (a *Authority) readChain(ctx context.Context) error {
 	pem, err := get(ctx, a.URL+"/certchain")
 	if err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -66,7 +68,9 @@ func serveAttack() error {
 func attack(o order) tally {
 	targets := make([]vegeta.Target, len(o.Bodies))
 	for i, b := range o.Bodies {
-		targets[i] = vegeta.Target{Method: http.MethodPost, URL: o.URL, Body: b, Header: http.Header{"Content-Type": {"application/json"}}}
+		// The fragment is not sent. It says of an answer what was asked: the numbers that
+		// vegeta gives to answers are not in the order in which it takes targets.
+		targets[i] = vegeta.Target{Method: http.MethodPost, URL: fmt.Sprintf("%s#%d", o.URL, i), Body: b, Header: http.Header{"Content-Type": {"application/json"}}}
 	}
 	options := []func(*vegeta.Attacker){vegeta.Workers(o.Workers), vegeta.MaxWorkers(4096), vegeta.Connections(4096), vegeta.MaxConnections(1000),
 		vegeta.Timeout(30 * time.Second), vegeta.KeepAlive(true)}
@@ -89,7 +93,7 @@ func attack(o order) tally {
 			continue
 		}
 		t.Allowed++
-		if len(o.Bad) > 0 && o.Bad[int(r.Seq)%len(targets)] {
+		if len(o.Bad) > 0 && o.Bad[number(r)] {
 			t.Forbidden++
 		}
 	}
@@ -97,6 +101,16 @@ func attack(o order) tally {
 	t.Requests, t.Rate, t.Errors = m.Requests, m.Rate, m.Errors
 	t.P50, t.P99, t.Max = m.Latencies.P50, m.Latencies.P99, m.Latencies.Max
 	return t
+}
+
+// number returns which body an answer is to.
+func number(r *vegeta.Result) int {
+	_, fragment, _ := strings.Cut(r.URL, "#")
+	n, err := strconv.Atoi(fragment)
+	if err != nil {
+		panic(err) // unreachable: attack wrote it
+	}
+	return n
 }
 
 // outcome reads an answer. Of a review the status says nothing.

@@ -265,7 +265,7 @@ func TestMistakes(t *testing.T) {
 		{", jsonPath: $.spec.model", "", "jsonPath or cel: one of the two"},
 		{"name: adapters", "name: model", `two places are called "model"`},
 		{"jsonPath: $.spec.model", `jsonPath: "$.spec["`, `jsonPath: the JSONPath "$.spec["`},
-		{"jsonPath: $.spec.model", "jsonPath: $..a..b..c", "more than 2 times .."},
+		{"jsonPath: $.spec.model", "jsonPath: $..a..b..c", "descends (..) more than 2 times"},
 		{"podTemplates: [$.spec.template]", `podTemplates: ["$.spec[?"]`, `podTemplates: the JSONPath "$.spec[?"`},
 		{`cel: "object.spec.adapters.map(a, a.ref)"`, `cel: "objekt.spec"`, "the CEL expression, character 1: undeclared reference to 'objekt'"},
 		{`cel: "object.spec.adapters.map(a, a.ref)"`, `cel: "1"`, "gives int, and neither a text nor a list of texts"},
